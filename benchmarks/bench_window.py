@@ -19,8 +19,8 @@ from center import median, print_machine, scratch, verdict
 from results_table import record
 
 import pearlstreet.app.tables  # noqa: F401  registers every package's tables
-from pearlstreet.compute.jobs.planning_window import WAITING_MAX, load_window
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.planning_window import WAITING_MAX, load_window
+from pearlstreet.compute.queueing.tables import waiting
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.database import Database
 from pearlstreet.store.tables import metadata
@@ -30,35 +30,35 @@ RATIO_MAX = 2.0
 ORGS, PROJECTS = 50, 5
 GREEDY = 0.7
 """Share of all jobs that are one organisation's."""
-OLD_INDEX = sa.Index("ix_jobs_queue", jobs.c.state, jobs.c.blocked, jobs.c.priority, jobs.c.submitted_us)
-jobs.indexes.discard(OLD_INDEX)
+OLD_INDEX = sa.Index("ix_old", waiting.c.blocked, waiting.c.priority, waiting.c.submitted_us)
+waiting.indexes.discard(OLD_INDEX)
 OLD = (
     sa.select(
-        jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
-        jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.queue,
-        jobs.c.served_device_us, jobs.c.attempts,
+        waiting.c.id, waiting.c.org_id, waiting.c.project_id, waiting.c.priority, waiting.c.submitted_us, waiting.c.not_before_us,
+        waiting.c.array_id, waiting.c.array_index, waiting.c.array_max_running, waiting.c.reason_code, waiting.c.queue,
+        waiting.c.served_device_us, waiting.c.attempts,
     )
-    .where(jobs.c.state == "queued", jobs.c.blocked == 0, jobs.c.array_size.is_(None))
-    .where(jobs.c.not_before_us <= sa.bindparam("now_us"))
-    .order_by(jobs.c.priority.desc(), jobs.c.submitted_us)
+    .where(waiting.c.blocked == sa.false(), waiting.c.array_size.is_(None))
+    .where(waiting.c.not_before_us <= sa.bindparam("now_us"))
+    .order_by(waiting.c.priority.desc(), waiting.c.submitted_us)
     .limit(WAITING_MAX)
 )  # fmt: skip
 
 
-def fill(tx: Tx, waiting: int, ended: int) -> None:
-    """Jobs of one greedy organisation and of 49 others, and as many again that have ended."""
+def fill(tx: Tx, count: int) -> None:
+    """Requests of one greedy organisation and of 49 others."""
     rng = random.Random(1)
     rows: list[dict[str, Any]] = []
-    for number in range(waiting + ended):
+    for number in range(count):
         org = 0 if rng.random() < GREEDY else rng.randrange(1, ORGS)
         rows.append(
             {
                 "id": f"job_{number:026d}",
                 "org_id": f"org_{org:026d}",
                 "project_id": f"prj_{org:013d}{rng.randrange(PROJECTS):013d}",
-                "owner": "ann", "name": "train", "state": "queued" if number < waiting else "succeeded",
-                "priority": rng.choice((0, 0, 0, 50, 100)), "submitted_us": number, "not_before_us": 0, "blocked": 0,
-                "attempts": 0, "failures": 0, "price_version_id": "prc_1", "hourly_micro": 1, "cancel_requested": False,
+                "owner_kind": "job", "user_digest": "ann", "name": "train", "queue": "default", "blocked": False,
+                "priority": rng.choice((0, 0, 0, 50, 100)), "submitted_us": number, "not_before_us": 0,
+                "attempts": 0, "served_device_us": 0, "price_version_id": "prc_1",
             }
         )  # fmt: skip
     accounts = sorted({(row["org_id"], row["project_id"]) for row in rows})
@@ -70,7 +70,7 @@ def fill(tx: Tx, waiting: int, ended: int) -> None:
         tx.execute(sa.insert(projects).values(id=project, org_id=org, slug=project, name="p", created_us=0))
     rng.shuffle(rows)
     for start in range(0, len(rows), 10_000):
-        tx.execute(sa.insert(jobs), rows[start : start + 10_000])
+        tx.execute(sa.insert(waiting), rows[start : start + 10_000])
 
 
 def timed(store: Store, read: Callable[[Tx], Any], rounds: int) -> float:
@@ -83,20 +83,20 @@ def timed(store: Store, read: Callable[[Tx], Any], rounds: int) -> float:
     return median(seconds) * 1000
 
 
-def measure(url: str, waiting: int, rounds: int) -> None:
+def measure(url: str, count: int, rounds: int) -> None:
     """Fill a database, then read the window both ways."""
     database = Database(url)
     metadata.create_all(database.engine)
     store = Store(database)
-    store.write(lambda tx: fill(tx, waiting, waiting))
+    store.write(lambda tx: fill(tx, count))
     new = timed(store, lambda tx: load_window(tx, {}, WAITING_MAX), rounds)
     database.write(lambda connection: OLD_INDEX.create(connection))
     old = timed(store, lambda tx: tx.execute(OLD, {"now_us": tx.now_us}).all(), rounds)
     print(
-        f"{database.engine.dialect.name}: {waiting:,} wait; the window by turns {new:.0f} ms, the first by priority {old:.0f} "
+        f"{database.engine.dialect.name}: {count:,} wait; the window by turns {new:.0f} ms, the first by priority {old:.0f} "
         f"ms: {new / old:.2f} times, {verdict(new / old, RATIO_MAX, at_most=True)}"
     )
-    record(f"planner's window of {waiting:,} waiting jobs", new, "ms", "the statement before", old)
+    record(f"planner's window of {count:,} waiting jobs", new, "ms", "the statement before", old)
     database.close()
 
 
@@ -107,9 +107,9 @@ def main() -> None:
     parser.add_argument("--url", default=None, help="an empty PostgreSQL database")
     options = parser.parse_args()
     print_machine()
-    waiting, rounds = (20_000, 1) if options.quick else (100_000, 7)
+    count, rounds = (20_000, 1) if options.quick else (100_000, 7)
     with scratch(options.folder) as folder:
-        measure(options.url or f"sqlite:///{folder / 'pearl.db'}", waiting, rounds)
+        measure(options.url or f"sqlite:///{folder / 'pearl.db'}", count, rounds)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from pearlstreet.compute.execution.owners import by_kind
 from pearlstreet.compute.jobs import follow, views
 from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.owner import JobOwner
-from pearlstreet.compute.jobs.plan_applier import AttemptStop, stop_attempt
 from pearlstreet.compute.jobs.service import submit_job
+from pearlstreet.compute.queueing.plan_applier import AttemptStop, stop_attempt
 from pearlstreet.ledger.proof import prove
 from pearlstreet.ledger.spans import spans_of
 from pearlstreet.ledger.topups import top_up

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.property.dice import Dice, Law, drawn
 from tests.property.planner_world import World, request_of, waiting_job, world
 
-from pearlstreet.compute.jobs.planning_window import deal_places
+from pearlstreet.compute.queueing.planning_window import deal_places
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan
 from pearlstreet.compute.scheduling.model import Snapshot

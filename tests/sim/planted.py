@@ -18,12 +18,12 @@ from pearlstreet.compute.jobs import (
     collecting,
     lifecycle,
     orders,
-    plan_applier,
     resource_request,
     service,
     views,
 )
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing import plan_applier
 from pearlstreet.ledger import book, posting, refunds, statement
 from pearlstreet.ledger.tables import funds
 from pearlstreet.store import leases

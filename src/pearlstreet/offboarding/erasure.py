@@ -81,6 +81,7 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (running.checkpoints, _of_org(running.checkpoints)),
     (running.checkpoint_files, _of_org(running.checkpoint_files)),
     (work.jobs, _of_org(work.jobs)),
+    (queueing.waiting, _of_org(queueing.waiting)),
     (stored.quotas, _of_org(stored.quotas)),
     (queueing.shares, _of_org(queueing.shares)),
     (running.fair_use, _of_org(running.fair_use)),

@@ -15,8 +15,6 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.jobs.model import JobView
-from pearlstreet.compute.jobs.planner_rows import load_quotas, user_of
-from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import (
     QuotedPrices,
@@ -27,6 +25,8 @@ from pearlstreet.compute.jobs.service import (
     write_job,
 )
 from pearlstreet.compute.pool.inventory import Node, all_nodes
+from pearlstreet.compute.queueing.planner_rows import load_quotas, user_of
+from pearlstreet.compute.queueing.policy.service import queue_for
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.rows import Quota
 from pearlstreet.ledger.prices import current_prices

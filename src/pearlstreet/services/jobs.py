@@ -22,11 +22,11 @@ from pearlstreet.compute.jobs.exporting import PastJob, past_job_json
 from pearlstreet.compute.jobs.follow import LogPosition
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.nodes import find_jobs
-from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS
 from pearlstreet.compute.jobs.quoting import JobQuote
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import JobDraft
 from pearlstreet.compute.jobs.views import JobExplanation, JobFilter, PlacementView, TimelineRow
+from pearlstreet.compute.queueing.planner_rows import NEXT_TASKS
 from pearlstreet.ledger.spans import Use
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.service import StoreService

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pearlstreet.compute.jobs.policy import service as policies
-from pearlstreet.compute.jobs.policy.service import (
+from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.queueing import quotas
+from pearlstreet.compute.queueing.decisions import service as decisions
+from pearlstreet.compute.queueing.decisions.log import DecisionSettings
+from pearlstreet.compute.queueing.decisions.record import DecisionHeader, ReplayedDecision, StoredDecision
+from pearlstreet.compute.queueing.policy import service as policies
+from pearlstreet.compute.queueing.policy.model import QUEUE_SETTINGS, SETTINGS, Policy, choices, is_list
+from pearlstreet.compute.queueing.policy.service import (
     NOTE_MAX,
     PolicyVersion,
     QueueView,
     QueueWish,
     sees_everything,
 )
-from pearlstreet.compute.jobs.quota_use import QuotaUse, quota_uses
-from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.queueing import quotas
-from pearlstreet.compute.queueing.decisions import service as decisions
-from pearlstreet.compute.queueing.decisions.log import DecisionSettings
-from pearlstreet.compute.queueing.decisions.record import DecisionHeader, ReplayedDecision, StoredDecision
-from pearlstreet.compute.queueing.policy.model import QUEUE_SETTINGS, SETTINGS, Policy, choices, is_list
+from pearlstreet.compute.queueing.quota_use import QuotaUse, quota_uses
 from pearlstreet.compute.queueing.quotas import FairShareStanding, QuotaRow, QuotaWish, ShareRow
 from pearlstreet.compute.queueing.windows import service as windows
 from pearlstreet.compute.queueing.windows.model import PoolWindow, WindowKind, WindowWish

@@ -5,32 +5,45 @@ Everything it needs is in this file: no other module knows it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pearlstreet.base.text import Text
 from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, TaskOrder
-from pearlstreet.compute.execution.lifecycle import place_attempt
-from pearlstreet.compute.execution.metering import AttemptUsage, rate_of
 from pearlstreet.compute.execution.model import StopReason
-from pearlstreet.compute.execution.new_attempt import NewAttempt
-from pearlstreet.compute.execution.owners import Kept, Owner
-from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.execution.owners import Kept
+from pearlstreet.compute.queueing.model import ResourceRequest
+from pearlstreet.compute.queueing.owners import QueuedOwner, WaitReason
+from pearlstreet.compute.queueing.waiting import WaitingRequest, add_requests, withdraw_request
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Row, Tx
 
 RUNS_S = 20.0
+CARD = ResourceRequest(
+    tasks=1,
+    accelerators=("H100",),
+    count=1,
+    share_memory_mib=0,
+    share_compute_bp=0,
+    cpu_milli=1000,
+    memory_mib=1024,
+    time_limit_s=600.0,
+    preemptible=False,
+    retries=0,
+    grace_s=5.0,
+)
 
 
 @dataclass
-class Counter(Owner):
+class Counter(QueuedOwner):
     """Counts how often its command succeeded, in memory."""
 
     org_id: str
     project_id: str
-    node: str = "h100-0001"
     until: int = 1
+    gives_up: bool = False
+    """Whether it does not wait until its organisation can pay."""
     succeeded: int = 0
     seen: list[str] = field(default_factory=list)
     """What it was told, in order."""
@@ -38,35 +51,33 @@ class Counter(Owner):
     """Ids of its attempts."""
     kind = "counter"
 
-    def place(self, tx: Tx) -> str:
-        """Place an attempt with the first card of its node."""
-        usage = AttemptUsage("H100-80G", FULL_BP, 1000, 1024, None, "unknown")
-        version = current_prices(tx).id
-        card = {"index": 0, "memory_mib": 80 * 1024, "compute_bp": FULL_BP, "whole": True}
-        task = {"rank": 0, "node": self.node, "cpu_milli": 1000, "memory_mib": 1024, "devices": [card]}
-        attempt_id = tx.new_id("att")
-        place_attempt(
-            tx,
-            NewAttempt(
-                id=attempt_id,
-                owner_kind=self.kind,
-                owner_id="counter_1",
-                org_id=self.org_id,
-                project_id=self.project_id,
-                number=len(self.placed) + 1,
-                engine="simulated",
-                placement={"tasks": [task], "model": "H100-80G"},
-                usage=usage,
-                price_version_id=version,
-                rate=rate_of(tx, version, usage),
-                hold_id=None,
-                time_limit_s=600.0,
-                covered_s=600.0,
-                grace_s=5.0,
-            ),
+    def ask(self, tx: Tx) -> None:
+        """Ask for a card; the planner decides when and where."""
+        request = WaitingRequest(
+            id="counter_1",
+            owner_kind=self.kind,
+            org_id=self.org_id,
+            project_id=self.project_id,
+            request=CARD,
+            price_version_id=current_prices(tx).id,
+            queue="default",
+            submitted_us=tx.now_us,
+            attempts=len(self.placed),
         )
+        add_requests(tx, [request])
+
+    def on_placed(self, tx: Tx, request: Row, attempt_id: str) -> None:
+        self.seen.append("placed")
         self.placed.append(attempt_id)
-        return attempt_id
+
+    def on_reasons(self, tx: Tx, reasons: Mapping[str, WaitReason | None]) -> None:
+        self.seen += [f"waits: {why.code}" for why in reasons.values() if why is not None]
+
+    def on_refused(self, tx: Tx, request: Row, why: Text) -> bool:
+        if self.gives_up:
+            self.seen.append("refused")
+            withdraw_request(tx, request["id"])
+        return self.gives_up
 
     def order(self, tx: Tx, attempt: Row) -> AttemptOrder:
         tasks: Sequence[Row] = attempt["placement"]["tasks"]
@@ -75,7 +86,10 @@ class Counter(Owner):
             job_id=attempt["owner_id"],
             tenant_id=attempt["org_id"],
             command=("true",),
-            tasks=tuple(TaskOrder(0, task["node"], 1.0, 1.0, (DeviceGrant(0),)) for task in tasks),
+            tasks=tuple(
+                TaskOrder(0, task["node"], 1.0, 1.0, (DeviceGrant(task["devices"][0]["index"]),))
+                for task in tasks
+            ),
             simulate_s=RUNS_S,
         )
 
@@ -100,7 +114,7 @@ class Counter(Owner):
         self.seen.append(f"ended: {attempt['end_reason']}")
         self.succeeded += attempt["exit_code"] == 0
         if self.succeeded < self.until:
-            self.place(tx)
+            self.ask(tx)
 
 
 def free_of_charge(counter: Counter, why: Text) -> Counter:

@@ -13,11 +13,11 @@ from tests.store.jobs.harness import Center
 
 from pearlstreet.base.errors import Conflict, Forbidden, NotFound
 from pearlstreet.base.rng import SeededRng
-from pearlstreet.compute.jobs.policy import service as policies
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.queueing.decisions import service
 from pearlstreet.compute.queueing.decisions.log import SUFFIX, DecisionLog, DecisionSettings
 from pearlstreet.compute.queueing.decisions.record import DecisionHeader
+from pearlstreet.compute.queueing.policy import service as policies
 from pearlstreet.tenancy.model import SYSTEM, Actor
 from pearlstreet.tenancy.scopes import OperatorRole
 

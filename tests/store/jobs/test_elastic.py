@@ -17,10 +17,10 @@ from pearlstreet.compute.execution.owners import by_kind
 from pearlstreet.compute.jobs import orders
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.owner import JobOwner
-from pearlstreet.compute.jobs.plan_applier import AttemptStop, stop_attempt
-from pearlstreet.compute.jobs.policy.service import set_policy
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import timeline
+from pearlstreet.compute.queueing.plan_applier import AttemptStop, stop_attempt
+from pearlstreet.compute.queueing.policy.service import set_policy
 from pearlstreet.ledger.spans import spans_of
 from pearlstreet.tenancy.model import SYSTEM
 

@@ -12,11 +12,11 @@ from tests.store.jobs.harness import Center
 from pearlstreet.base.errors import check
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.execution import metering
-from pearlstreet.compute.jobs import plan_applier
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import why
+from pearlstreet.compute.queueing import plan_applier
 from pearlstreet.ledger.funds import balance
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.loop import failing

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.store.jobs.harness import Center
 
-from pearlstreet.compute.jobs import learning
-from pearlstreet.compute.jobs.learning import RequestHistory, RuntimeHistory
-from pearlstreet.compute.jobs.planner_rows import user_of
+from pearlstreet.compute.queueing import learning
+from pearlstreet.compute.queueing.learning import RequestHistory, RuntimeHistory
+from pearlstreet.compute.queueing.planner_rows import user_of
 from pearlstreet.tenancy.model import SYSTEM
 
 CARD = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 1}

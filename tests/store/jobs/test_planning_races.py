@@ -12,9 +12,9 @@ import pytest
 from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.plan_applier import LEASE_S, Applier
-from pearlstreet.compute.jobs.planning import LivePlanner
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.queueing.plan_applier import LEASE_S, Applier
+from pearlstreet.compute.queueing.planning import LivePlanner
 from pearlstreet.compute.queueing.quotas import QuotaWish, list_quotas, set_quota
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import SYSTEM
@@ -77,7 +77,7 @@ def test_a_server_that_stood_still_does_not_write_a_plan_that_others_have_overta
     center = Center(tmp_path, cluster="1x1xH100-80G,1x1xA100-80G")
     set_quota(center.store, SYSTEM, ORG, QuotaWish("cards", maximum=1.0))
     early = center.submit(per_task=CARD)
-    other = LivePlanner(center.runtime, Applier(center.runtime.settings))
+    other = LivePlanner(center.runtime, Applier(center.runtime.settings, owners=center.runtime.owners))
     urgent: list[str] = []
 
     def plan_meanwhile() -> None:

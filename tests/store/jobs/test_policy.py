@@ -11,10 +11,10 @@ from tests.store.jobs.harness import Center
 from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.policy import service
-from pearlstreet.compute.jobs.policy.service import QueueWish
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool.inventory import get_node
+from pearlstreet.compute.queueing.policy import service
+from pearlstreet.compute.queueing.policy.service import QueueWish
 from pearlstreet.ledger.prices import parse_prices, publish_prices
 from pearlstreet.store.tables import audit
 from pearlstreet.tenancy.model import SYSTEM, Actor

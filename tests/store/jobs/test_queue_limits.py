@@ -10,10 +10,10 @@ from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.errors import InvalidInput, PaymentRequired, TooMany
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs import queue_limits
-from pearlstreet.compute.jobs.planner_rows import load_quotas
-from pearlstreet.compute.jobs.quota_use import quota_uses
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing import queue_limits
+from pearlstreet.compute.queueing.planner_rows import load_quotas
+from pearlstreet.compute.queueing.quota_use import quota_uses
 from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from tests.store.jobs.harness import ORG, Center
 
 from pearlstreet.base.money import parse_yuan
-from pearlstreet.compute.jobs import lifecycle, planning, queue_limits
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.planning_window import load_window, window_size
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import why
+from pearlstreet.compute.queueing import planning, queue_limits
+from pearlstreet.compute.queueing.planning_window import load_window, window_size
 from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.ledger.topups import top_up
 from pearlstreet.store.core import Store
@@ -165,7 +165,7 @@ def test_only_organisations_with_few_waiting_jobs_hurry_the_planner(
     center = Center(tmp_path, cluster="1x8xH100-80G")
     small = _neighbour(center)
     hurried: list[None] = []
-    center.store.hints.listen(lifecycle.PLAN_SOON, lambda: hurried.append(None))
+    center.store.hints.listen(planning.PLAN_SOON, lambda: hurried.append(None))
     for expected in (1, 2, 2, 2):
         _submit(center, per_task=NODE)
         assert len(hurried) == expected

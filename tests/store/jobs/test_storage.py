@@ -18,11 +18,11 @@ from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, PaymentReq
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.jobs import collecting, uploads
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.quota_use import quota_uses
 from pearlstreet.compute.jobs.retention import drop_orphans
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.storage import files, retention_rules
 from pearlstreet.compute.jobs.views import artefacts_of
+from pearlstreet.compute.queueing.quota_use import quota_uses
 from pearlstreet.compute.queueing.quotas import QuotaWish, set_quota
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.prices import parse_prices, publish_prices

@@ -14,12 +14,12 @@ from pearlstreet.base.outcome import Outcome, Retry
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
 from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US
-from pearlstreet.compute.jobs import queue_limits
 from pearlstreet.compute.jobs.follow import read_log, read_metrics
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.service import cancel_job
 from pearlstreet.compute.jobs.views import why
+from pearlstreet.compute.queueing import queue_limits
 from pearlstreet.compute.queueing.fairness import load_accounts
 from pearlstreet.compute.queueing.quotas import set_share
 from pearlstreet.store.loop import note_failure

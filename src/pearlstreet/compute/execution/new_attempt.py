@@ -37,6 +37,10 @@ class NewAttempt:
     grace_s: float
     """Seconds between SIGTERM and SIGKILL when it is stopped."""
     why_here: Mapping[str, object] | None = None
+    planned: Mapping[str, object] | None = None
+    """What the planner knows of its request; None: it was not planned, and is never stopped for others."""
+    array_id: str | None = None
+    """Array of which it is an element."""
 
     def row(self, now_us: int) -> dict[str, object]:
         """Return the row of the table of attempts, placed at `now_us`."""
@@ -51,6 +55,8 @@ class NewAttempt:
             "state": AttemptState.PLACED.value,
             "placement": dict(self.placement),
             "why_here": self.why_here,
+            "planned": self.planned,
+            "array_id": self.array_id,
             "usage": self.usage.to_json(),
             "hold_id": self.hold_id,
             "price_version_id": self.price_version_id,

@@ -18,6 +18,9 @@ attempts = sa.Table(
     sa.Column("engine", sa.String(32), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("placement", sa.JSON, nullable=False),
+    # What the planner knows of its request (NULL: it was not planned), and the array that limits how many run at once.
+    sa.Column("planned", sa.JSON(none_as_null=True), nullable=True),
+    sa.Column("array_id", sa.String(40), nullable=True),
     sa.Column("why_here", sa.JSON, nullable=True),
     sa.Column("usage", sa.JSON, nullable=False),
     sa.Column("hold_id", sa.String(40), nullable=True),

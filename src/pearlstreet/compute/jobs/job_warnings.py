@@ -11,8 +11,8 @@ from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import deadlines
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.tables import jobs
-from pearlstreet.compute.jobs.windows.loop import ahead as words_ahead
 from pearlstreet.compute.queueing.tables import warnings
+from pearlstreet.compute.queueing.windows.loop import ahead as words_ahead
 from pearlstreet.compute.queueing.windows.rows import open_windows
 from pearlstreet.store.core import Row, Tx
 

@@ -19,15 +19,14 @@ from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.execution.model import AttemptState, StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.model import ACTIVE, ENDED, JOB_STATES, JobEvent, JobState
+from pearlstreet.compute.jobs.requests import queue_again
 from pearlstreet.compute.jobs.tables import jobs, waits
 from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.queueing.waiting import set_blocked, withdraw_elements, withdraw_request
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.tables import state_events
 from pearlstreet.store.transitions import record_transition, transition
-
-PLAN_SOON = "plan_soon"
-"""Hint topic: an organisation with few waiting jobs has submitted one, so the planner should pause less before it plans."""
 
 # Built once, because building a statement costs far more than running it.
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
@@ -86,12 +85,23 @@ def move_job(
     if after in ENDED:
         changes |= {"ended_us": tx.now_us, "attempt_id": changes.get("attempt_id", row["attempt_id"])}
     transition(tx, jobs, row["id"], JOB_STATES, before, event, reason=reason, values=changes)
+    if after is JobState.QUEUED:
+        queue_again(tx, row["id"])
+    elif before is JobState.QUEUED and event is not JobEvent.PLACE:
+        withdraw_request(tx, row["id"])
     if row["array_id"] is not None:
         _count_element(tx, row["array_id"], before, after, ended)
     if after in ENDED:
         _on_terminal(tx, row, after, ended, reason)
     tx.hint(PLAN)
     return after
+
+
+def place_job(tx: Tx, job_id: str, attempt_id: str) -> None:
+    """Record that the planner placed an attempt of the job, whose request does not wait any more."""
+    row = tx.execute(_JOB, {"job": job_id}).mappings().one()
+    values = {"attempt_id": attempt_id, "attempts": row["attempts"] + 1}
+    move_job(tx, row, JobEvent.PLACE, values=values)
 
 
 def start_job(tx: Tx, row: Row) -> None:
@@ -254,6 +264,8 @@ def _release(tx: Tx, on_id: str, satisfied: set[str], reason: Text | None, ended
         family = (jobs.c.id == wait["job_id"]) | (jobs.c.array_id == wait["job_id"])
         if wait["condition"] in satisfied:
             tx.execute(sa.update(jobs).where(family).values(blocked=jobs.c.blocked - 1))
+            if not tx.scalar(sa.select(jobs.c.blocked).where(jobs.c.id == wait["job_id"])):
+                set_blocked(tx, wait["job_id"], blocked=False)
             continue
         code = "dependency_failed" if wait["condition"] != "ready" else "preparation_failed"
         why = reason or text("Job {job}, which this one needed, did not succeed", job=on_id)
@@ -298,6 +310,7 @@ def _end_queued(
     if event is JobEvent.CANCEL:
         values["cancel_requested"] = True
     count = tx.execute(sa.update(jobs).where(mine).values(**values, ended_us=tx.now_us)).rowcount
+    withdraw_elements(tx, array_id)
     ended += [(wait["on_id"], after) for wait in waiting]
     if count:
         target = _COUNTER[after]
@@ -349,6 +362,7 @@ def _settle_array(tx: Tx, array_id: str, ended: list[EndedJob] | None = None) ->
     tx.execute(sa.update(jobs).where(jobs.c.id == array_id).values(**values))
     record_transition(tx, array_id, state.value, after.value, "elements", reason)
     if after in ENDED:
+        withdraw_request(tx, array_id)
         _on_terminal(tx, row, after, ended, reason)
 
 

@@ -10,10 +10,10 @@ from pearlstreet.compute.jobs.builds import BuildOwner, prepare_loop
 from pearlstreet.compute.jobs.deadlines import deadline_loop
 from pearlstreet.compute.jobs.garbage_collector import sweep_loop
 from pearlstreet.compute.jobs.owner import JobOwner
-from pearlstreet.compute.jobs.planning import plan_loop
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.log_limit import log_limit_loop
-from pearlstreet.compute.jobs.windows.loop import window_loop
+from pearlstreet.compute.queueing.planning import plan_loop
+from pearlstreet.compute.queueing.windows.loop import window_loop
 from pearlstreet.storage.loop import storage_loop
 from pearlstreet.store.loop import Loop
 
@@ -21,6 +21,7 @@ from pearlstreet.store.loop import Loop
 def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
     """Return all loops that drive jobs and attempts. `others`: owners of attempts of other packages."""
     owners = by_kind(JobOwner(runtime), BuildOwner(runtime), *others)
+    runtime.owners.update(owners)
     execution = Execution(runtime.engines, owners, runtime.settings, runtime.blobs)
     return (
         inventory_loop(execution),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +11,26 @@ import sqlalchemy as sa
 from pearlstreet.base.text import Text
 from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.execution.model import StopReason
-from pearlstreet.compute.execution.owners import Kept, Owner
+from pearlstreet.compute.execution.owners import Kept
 from pearlstreet.compute.jobs import collecting, lifecycle, orders
-from pearlstreet.compute.jobs.model import JOB
+from pearlstreet.compute.jobs.model import JOB, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.owners import MaintenanceNotice, QueuedOwner, WaitReason
+from pearlstreet.compute.queueing.windows.loop import minute
 from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Tx
+from pearlstreet.store.transitions import record_transition
+
+MAINTENANCE_AHEAD = "maintenance_ahead"
+"""Event in the timeline of a job that maintenance will stop."""
+_SET_REASON = sa.update(jobs).where(
+    jobs.c.id == sa.bindparam("of_job"), jobs.c.state == JobState.QUEUED.value
+)
 
 
 @dataclass(frozen=True, slots=True)
-class JobOwner(Owner):
+class JobOwner(QueuedOwner):
     """Moves a job with its attempts, and keeps their outputs as artefacts."""
 
     runtime: Runtime
@@ -29,6 +38,41 @@ class JobOwner(Owner):
 
     def order(self, tx: Tx, attempt: Row) -> AttemptOrder:
         return orders.build_order(tx, self.runtime, attempt)
+
+    def on_placed(self, tx: Tx, request: Row, attempt_id: str) -> None:
+        lifecycle.place_job(tx, request["id"], attempt_id)
+
+    def on_reasons(self, tx: Tx, reasons: Mapping[str, WaitReason | None]) -> None:
+        values = [
+            {
+                "of_job": job_id,
+                "reason_code": None if why is None else why.code,
+                "reason": None if why is None else why.reason.to_json(),
+            }
+            for job_id, why in reasons.items()
+        ]
+        tx.execute(_SET_REASON, values)
+
+    def on_queues(self, tx: Tx, queues: Collection[str], default_queue: str) -> None:
+        lost = (jobs.c.state == JobState.QUEUED.value) & jobs.c.queue.not_in(sorted(queues))
+        tx.execute(sa.update(jobs).where(lost).values(queue=default_queue))
+
+    def on_maintenance(self, tx: Tx, attempt: Row, notice: MaintenanceNotice) -> None:
+        row = _job(tx, attempt)
+        record_transition(tx, row["id"], row["state"], row["state"], MAINTENANCE_AHEAD, notice.sentence)
+        if not notice.is_first:
+            return  # an array gets one message, not one for each element
+        told = {
+            "job": row["array_id"] or row["id"],
+            "name": row["name"],
+            "user": row["owner"].split(" ")[0],
+            "node": notice.node,
+            "begins": minute(notice.begins_us),
+            "ends": minute(notice.ends_us),
+            "reason": notice.reason,
+            "array": None,
+        }
+        outbox.emit(tx, "job.maintenance", told, org_id=row["org_id"])
 
     def on_starting(self, tx: Tx, attempt: Row) -> None:
         lifecycle.start_job(tx, _job(tx, attempt))

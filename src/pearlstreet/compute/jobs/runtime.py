@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.execution.owners import Owner
 from pearlstreet.compute.execution.shells import OpenShells
-from pearlstreet.compute.jobs.queue_limits import QueueCounts
 from pearlstreet.compute.jobs.spec_volume import SpecVolume
 from pearlstreet.compute.queueing.decisions.log import DecisionLog
 from pearlstreet.compute.queueing.policy.rows import PolicyReader
+from pearlstreet.compute.queueing.queue_limits import QueueCounts
 from pearlstreet.compute.queueing.runtime import PlannerStatus, QueueingSettings
 from pearlstreet.objects.folder import FolderBlobs
 from pearlstreet.objects.model import BlobStore
@@ -103,6 +104,8 @@ class Runtime:
     """Numbers of waiting jobs, for the limits at submit."""
     spec_volume: SpecVolume = field(default_factory=SpecVolume)
     """Rate limit on the bytes of submitted specifications, by organisation."""
+    owners: dict[str, Owner] = field(default_factory=dict)
+    """Owners of attempts by kind, once the loops are made."""
     policy: PolicyReader = field(default_factory=PolicyReader)
     """Reader of the scheduling policy in force."""
     blobs: BlobStore = field(init=False)

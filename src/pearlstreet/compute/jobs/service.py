@@ -17,8 +17,8 @@ from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.images import image_problems
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
 from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView
-from pearlstreet.compute.jobs.policy.service import queue_for
 from pearlstreet.compute.jobs.preparing import want_preparations
+from pearlstreet.compute.jobs.requests import queue_job
 from pearlstreet.compute.jobs.resource_request import ask_of, most_expensive_hour, refuse_impossible
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.spec_volume import stored_bytes
@@ -26,6 +26,8 @@ from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
 from pearlstreet.compute.jobs.tables import jobs, uploads, waits
 from pearlstreet.compute.jobs.views import find_job, job_view
 from pearlstreet.compute.queueing.model import ResourceRequest
+from pearlstreet.compute.queueing.planning import PLAN_SOON
+from pearlstreet.compute.queueing.policy.service import queue_for
 from pearlstreet.ledger.funds import check_affordable
 from pearlstreet.ledger.prices import current_prices, prices
 from pearlstreet.storage.quota import refuse_over_quota
@@ -135,22 +137,23 @@ def write_job(
             sa.insert(waits), [{"job_id": job_id, "on_id": on, "condition": c} for on, c in waiting_on]
         )
     if spec.array is not None:
-        _write_array(tx, row, spec)
+        _write_array(tx, row, spec, ask)
     else:
         tx.execute(_INSERT, row)
+        queue_job(tx, row, ask)
     record_transition(
         tx, job_id, None, JobState.QUEUED.value, "submit", text("Submitted by {actor}", actor=actor.login)
     )
     counts.add(project.org_id, project.id, more)
     tx.hint(PLAN)
     if counts.few(project.org_id):
-        tx.hint(lifecycle.PLAN_SOON)
+        tx.hint(PLAN_SOON)
     return job_view(
         row | ({"array_size": spec.array.count, "n_queued": spec.array.count} if spec.array else {})
     )
 
 
-def _write_array(tx: Tx, row: Row, spec: JobSpec) -> None:
+def _write_array(tx: Tx, row: Row, spec: JobSpec, ask: ResourceRequest) -> None:
     assert spec.array is not None
     count = spec.array.count
     whole = {"array_size": count, "array_max_running": spec.array.max_running, "n_queued": count}
@@ -168,6 +171,7 @@ def _write_array(tx: Tx, row: Row, spec: JobSpec) -> None:
         for index in range(count)
     ]
     tx.execute(_INSERT, elements)
+    queue_job(tx, {**row, **whole}, ask, elements)
 
 
 def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:

@@ -13,6 +13,7 @@ from pearlstreet.compute.jobs.preparing import BUILDING, PREPARE, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_folder
 from pearlstreet.compute.jobs.tables import jobs, preparations, waits
+from pearlstreet.compute.queueing.waiting import set_blocked
 from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.ledger.rules import KINDS
 from pearlstreet.ledger.tables import price_rules
@@ -112,3 +113,4 @@ def _block_users(tx: Tx, gone: set[str]) -> None:
             tx.execute(sa.insert(waits).values(job_id=job["id"], on_id=preparation_id, condition="ready"))
             family = (jobs.c.id == job["id"]) | (jobs.c.array_id == job["id"])
             tx.execute(sa.update(jobs).where(family).values(blocked=jobs.c.blocked + 1))
+            set_blocked(tx, job["id"], blocked=True)

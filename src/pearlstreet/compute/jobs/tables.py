@@ -59,37 +59,6 @@ sa.Index(
     sqlite_where=_ELEMENT,
     postgresql_where=_ELEMENT,
 )
-_QUEUED = jobs.c.state == "queued"
-sa.Index(
-    "ix_jobs_waiting",
-    jobs.c.org_id,
-    jobs.c.project_id,
-    jobs.c.blocked,
-    jobs.c.priority.desc(),
-    jobs.c.submitted_us,
-    jobs.c.array_index,
-    jobs.c.not_before_us,
-    jobs.c.array_size,
-    jobs.c.array_max_running,
-    jobs.c.state,
-    sqlite_where=_QUEUED,
-    postgresql_where=_QUEUED,
-)
-"""Index on the queued jobs of each account in planning order; a planning cycle counts and reads jobs from it alone.
-
-`state` is the last column: PostgreSQL drops a condition that the partial index implies, and would read the whole index for each
-account. SQLite reads only the index if it has every column that is used.
-"""
-_LIMITED_ARRAY = sa.and_(
-    jobs.c.array_size.is_not(None), jobs.c.array_max_running.is_not(None), jobs.c.n_queued > 0
-)
-sa.Index(
-    "ix_jobs_limited_arrays",
-    jobs.c.org_id,
-    jobs.c.project_id,
-    sqlite_where=_LIMITED_ARRAY,
-    postgresql_where=_LIMITED_ARRAY,
-)
 
 waits = sa.Table(
     "waits",

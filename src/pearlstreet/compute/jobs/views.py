@@ -16,12 +16,12 @@ from pearlstreet.compute.jobs import isolation
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
 from pearlstreet.compute.jobs.job_warnings import notices
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
-from pearlstreet.compute.jobs.planning_window import count_ahead
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, jobs, preparations, waits
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.queueing.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.queueing.model import PlanningWindow, ResourceRequest
+from pearlstreet.compute.queueing.planning_window import count_ahead
 from pearlstreet.compute.queueing.preemption_limits import Protection, explain_protection
 from pearlstreet.compute.queueing.reason_names import ReasonNames
 from pearlstreet.compute.scheduling.explain import explain

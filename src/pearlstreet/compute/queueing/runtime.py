@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.execution.settings import ExecutionSettings
 from pearlstreet.compute.queueing.decisions.log import DecisionLog, DecisionSettings
 from pearlstreet.compute.queueing.model import PlanningWindow
@@ -123,6 +124,10 @@ class QueueingRuntime(Protocol):
     @property
     def decisions(self) -> DecisionLog:
         """Records of the planner's decisions."""
+
+    @property
+    def owners(self) -> Owners:
+        """Owners of attempts by kind, once the loops are made."""
 
     @property
     def pace(self) -> float:

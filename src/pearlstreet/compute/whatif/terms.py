@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from pearlstreet.compute.jobs.exporting import pseudonym
-from pearlstreet.compute.jobs.planner_rows import load_quotas
 from pearlstreet.compute.queueing.fairness import load_accounts
+from pearlstreet.compute.queueing.planner_rows import load_quotas
 from pearlstreet.compute.queueing.tables import windows
 from pearlstreet.compute.queueing.windows.model import from_row
 from pearlstreet.compute.replay.scenario_overrides import Supposed, owners

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pearlstreet.compute.jobs.planner_rows import with_devices_in_use
+from pearlstreet.compute.queueing.planner_rows import with_devices_in_use
 from pearlstreet.compute.scheduling.builder import build
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.cycle import plan

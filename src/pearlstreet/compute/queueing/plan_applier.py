@@ -25,15 +25,15 @@ from pearlstreet.compute.execution.new_attempt import NewAttempt
 from pearlstreet.compute.execution.owners import Owners, owner_of
 from pearlstreet.compute.execution.tables import allocations, attempts
 from pearlstreet.compute.hardware.normalise import NormalisedRate
-from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.model import JOB, JobEvent, JobState
-from pearlstreet.compute.jobs.planner_rows import NEXT_TASKS, load_quotas
-from pearlstreet.compute.jobs.planning_window import IN_MAX
-from pearlstreet.compute.jobs.runtime import JobsSettings
-from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool.inventory import Node, nodes_named
 from pearlstreet.compute.queueing.model import AccountId, ResourceRequest
+from pearlstreet.compute.queueing.owners import WaitReason, queued_owner
+from pearlstreet.compute.queueing.planner_rows import NEXT_TASKS, load_quotas, planned_of
+from pearlstreet.compute.queueing.planning_window import IN_MAX
 from pearlstreet.compute.queueing.reason_names import ReasonNames
+from pearlstreet.compute.queueing.runtime import QueueingSettings
+from pearlstreet.compute.queueing.tables import waiting
+from pearlstreet.compute.queueing.waiting import withdraw_request
 from pearlstreet.compute.queueing.windows.rows import load_reservations
 from pearlstreet.compute.scheduling.plan import Placement, Plan, Wait
 from pearlstreet.compute.scheduling.rows import Quota, Reservation, node_row
@@ -45,17 +45,15 @@ from pearlstreet.store.loop import backoff_s, forget_failure, note_failure
 
 CHUNK = 16
 """Placements written in one transaction."""
-_JOBS = sa.select(jobs).where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
+_REQUESTS = sa.select(waiting).where(waiting.c.id.in_(sa.bindparam("ids", expanding=True)))
 _LIVE = sa.select(attempts.c.id).where(attempts.c.state.in_(LIVE_ATTEMPT))
 _PLACEMENTS = sa.select(attempts.c.id, attempts.c.placement).where(
     attempts.c.id.in_(sa.bindparam("ids", expanding=True))
 )
 _ALLOCATED = sa.select(allocations).where(allocations.c.node.in_(sa.bindparam("nodes", expanding=True)))
-_SET_REASON = sa.update(jobs).where(
-    jobs.c.id == sa.bindparam("of_job"), jobs.c.state == JobState.QUEUED.value
-)
-_STATES = sa.select(jobs.c.id).where(
-    jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.state == JobState.QUEUED.value
+_SET_REASON = sa.update(waiting).where(waiting.c.id == sa.bindparam("of_id"))
+_KINDS = sa.select(waiting.c.id, waiting.c.owner_kind).where(
+    waiting.c.id.in_(sa.bindparam("ids", expanding=True))
 )
 REASONS_MAX = 500
 """Changed reasons written in one cycle."""
@@ -89,7 +87,7 @@ class PlanContext:
 class Applier:
     """Writes plans to the database. Each process has one; the named lease lets only one of them write."""
 
-    settings: JobsSettings
+    settings: QueueingSettings
     paces: Mapping[str, float] = field(default_factory=dict)
     """Engine → its speed as a multiple of real time (other than 1 only in simulations)."""
     owners: Owners = field(default_factory=dict)
@@ -117,13 +115,13 @@ class Applier:
 
     def _still_queued(self, tx: Tx, job_ids: Sequence[str]) -> set[str]:
         parts = [job_ids[start : start + IN_MAX] for start in range(0, len(job_ids), IN_MAX)]
-        return {row["id"] for part in parts for row in tx.execute(_STATES, {"ids": part}).mappings()}
+        return {row["id"] for part in parts for row in tx.execute(_KINDS, {"ids": part}).mappings()}
 
     def clear_reasons(self, store: Store, job_ids: Sequence[str]) -> None:
         """Clear the stored reasons of jobs that the planner no longer looks at; `why` finds their reason itself."""
         for start in range(0, min(len(job_ids), CLEARED_MAX), REASONS_MAX):
             part = job_ids[start : start + REASONS_MAX]
-            store.write(partial(_clear_reasons, part))
+            store.write(partial(_note_reasons, self.owners, dict.fromkeys(part)))
 
     def write(self, store: Store, answer: Plan, context: PlanContext) -> int:
         """Write placements, preemptions and changed reasons, and return the number of dropped placements."""
@@ -145,7 +143,7 @@ class Applier:
             store.write(partial(self._stops, stops, context.leader))
         changed = [wait for wait in answer.waits if wait.reason.code.value != context.codes.get(wait.job_id)]
         if changed:
-            store.write(partial(_reasons, changed[:REASONS_MAX]))
+            store.write(partial(_reasons, self.owners, changed[:REASONS_MAX]))
         return dropped
 
     def _write_some(self, store: Store, part: Sequence[Placement], context: PlanContext) -> int:
@@ -163,7 +161,7 @@ class Applier:
 
     def _failed(self, job_id: str, error: Exception, tx: Tx) -> None:
         failures, _ = note_failure(tx, LOOP, job_id, error, gives_up=False)
-        row = tx.first(sa.select(jobs.c.org_id, jobs.c.project_id).where(jobs.c.id == job_id))
+        row = tx.first(sa.select(waiting.c.org_id, waiting.c.project_id).where(waiting.c.id == job_id))
         if row is not None:
             again_us = tx.now_us + int(backoff_s(failures) * US_PER_S)
             self.broken[job_id] = ((row["org_id"], row["project_id"]), again_us)
@@ -175,17 +173,12 @@ class Applier:
         remaining = RemainingCapacity.of(tx, nodes_named(tx, names), self._held(tx))
         rows = {
             row["id"]: row
-            for row in tx.execute(_JOBS, {"ids": [placement.job_id for placement in part]}).mappings()
+            for row in tx.execute(_REQUESTS, {"ids": [placement.job_id for placement in part]}).mappings()
         }
         placed = 0
         for placement in part:
             row = rows.get(placement.job_id)
-            if (
-                row is None
-                or row["state"] != JobState.QUEUED.value
-                or row["blocked"]
-                or row["cancel_requested"]
-            ):
+            if row is None or row["blocked"]:
                 continue
             ask = context.asks[row["array_id"] or row["id"]]
             if remaining.take(placement, ask):
@@ -225,12 +218,13 @@ class Applier:
         try:
             hold_id = place_hold(tx, row["org_id"], amount, attempt_id)
         except PaymentRequired as error:
-            self.short[row["id"]] = ((row["org_id"], row["project_id"]), amount.micro)
-            _set_reason(tx, row["id"], "balance", error.message.to_json())
+            if not queued_owner(self.owners, row["owner_kind"]).on_refused(tx, row, error.message):
+                self.short[row["id"]] = ((row["org_id"], row["project_id"]), amount.micro)
+                _note_reasons(self.owners, {row["id"]: WaitReason("balance", error.message)}, tx)
             return False
         attempt = NewAttempt(
             id=attempt_id,
-            owner_kind=JOB,
+            owner_kind=row["owner_kind"],
             owner_id=row["id"],
             org_id=row["org_id"],
             project_id=row["project_id"],
@@ -245,10 +239,12 @@ class Applier:
             covered_s=min(limit_s, self.settings.hold_window_s),
             grace_s=ask.grace_s,
             why_here=placement.why.to_json(),
+            planned=planned_of(row, ask),
+            array_id=row["array_id"],
         )
         place_attempt(tx, attempt)
-        placed = {"attempt_id": attempt_id, "attempts": row["attempts"] + 1}
-        lifecycle.move_job(tx, row, JobEvent.PLACE, values=placed)
+        withdraw_request(tx, row["id"])
+        queued_owner(self.owners, row["owner_kind"]).on_placed(tx, row, attempt_id)
         if row["id"] in self.broken:
             forget_failure(tx, LOOP, row["id"])
         return True
@@ -390,7 +386,7 @@ def stop_attempt(tx: Tx, owners: Owners, stop: AttemptStop, window_s: float = 36
     attempt = tx.first(sa.select(attempts).where(attempts.c.id == stop.attempt_id))
     if attempt is None or attempt["stop_reason"] is not None or attempt["state"] not in LIVE_ATTEMPT:
         return
-    ask = lifecycle.job_row(tx, attempt["owner_id"])["ask"] or {}
+    ask = (attempt["planned"] or {}).get("request", {})
     if stop.why is StopReason.PREEMPTED and not ask.get("preemptible"):
         return
     here = attempts.c.id == attempt["id"]
@@ -419,19 +415,30 @@ def _may_resize(tx: Tx, attempt: Row, ask: Row, tasks: int, window_s: float) -> 
     )
 
 
-def _reasons(waits: Sequence[Wait], tx: Tx) -> None:
+def _reasons(owners: Owners, waits: Sequence[Wait], tx: Tx) -> None:
     names = ReasonNames(tx)
+    found = {}
     for wait in waits:
         reason = names.name_owner(wait.reason)
         sentence = text("{why}. {unblock}.", why=reason.message, unblock=reason.unblock)
-        _set_reason(tx, wait.job_id, reason.code.value, sentence.to_json())
+        found[wait.job_id] = WaitReason(reason.code.value, sentence)
+    _note_reasons(owners, found, tx)
 
 
-def _clear_reasons(job_ids: Sequence[str], tx: Tx) -> None:
-    none = {"reason_code": None, "reason": sa.null()}
-    here = jobs.c.id.in_(job_ids) & (jobs.c.state == JobState.QUEUED.value)
-    tx.execute(sa.update(jobs).where(here).values(**none))
-
-
-def _set_reason(tx: Tx, job_id: str, code: str, reason: Row) -> None:
-    tx.execute(_SET_REASON, {"of_job": job_id, "reason_code": code, "reason": reason})
+def _note_reasons(owners: Owners, reasons: Mapping[str, WaitReason | None], tx: Tx) -> None:
+    """Write why requests wait (None: it is not known any more), and tell their owners."""
+    kinds = {row.id: row.owner_kind for row in tx.execute(_KINDS, {"ids": list(reasons)})}
+    if not kinds:
+        return
+    values = [
+        {
+            "of_id": owner_id,
+            "reason_code": None if (why := reasons[owner_id]) is None else why.code,
+            "reason": None if why is None else why.reason.to_json(),
+        }
+        for owner_id in kinds
+    ]
+    tx.execute(_SET_REASON, values)
+    for kind in sorted(set(kinds.values())):
+        mine = {owner_id: reasons[owner_id] for owner_id, of in kinds.items() if of == kind}
+        queued_owner(owners, kind).on_reasons(tx, mine)

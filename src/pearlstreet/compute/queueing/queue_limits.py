@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from pearlstreet.base.errors import TooMany
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.jobs.planning_window import QUEUED, count_by_project
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.planning_window import count_by_project
 from pearlstreet.compute.queueing.quotas import CENTER_MAX, QUEUED_JOBS, RESERVE
+from pearlstreet.compute.queueing.tables import waiting
 from pearlstreet.storage.tables import quotas
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.tables import projects
@@ -32,7 +32,7 @@ FEW = 100
 """Number of waiting jobs up to which an organisation's submits hurry the planner. The planner's pauses protect it from the
 many submits of those with a long queue."""
 
-_COUNT = count_by_project(QUEUED, jobs.c.array_size.is_(None))
+_COUNT = count_by_project(waiting.c.array_size.is_(None))
 _LIMITS = sa.select(quotas.c.org_id, quotas.c.project_id, quotas.c.maximum).where(
     quotas.c.resource == QUEUED_JOBS
 )

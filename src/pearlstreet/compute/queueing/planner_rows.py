@@ -13,8 +13,6 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.execution.limits import time_left_s
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs.model import JOB
-from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.compute.queueing.quotas import QUEUED_JOBS
 from pearlstreet.compute.scheduling.predict import Prediction
@@ -23,26 +21,16 @@ from pearlstreet.storage.quota import STORAGE
 from pearlstreet.storage.tables import quotas
 from pearlstreet.store.core import Row, Tx
 
-parent = jobs.alias("parent")
-
-
 _LIVE = sa.select(
     attempts.c.id,
     attempts.c.started_us,
     attempts.c.placed_us,
     attempts.c.stop_reason,
 ).where(attempts.c.state.in_(LIVE_ATTEMPT))
-_WHOLE = (
-    sa.select(
-        attempts.c.id, attempts.c.owner_kind, attempts.c.owner_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement,
-        attempts.c.started_us, attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.usage, attempts.c.stop_reason,
-        jobs.c.priority, jobs.c.array_id, jobs.c.submitted_us, jobs.c.owner, jobs.c.name, jobs.c.queue, jobs.c.served_device_us,
-        sa.func.coalesce(jobs.c.ask, parent.c.ask).label("ask"),
-    )
-    .join(jobs, jobs.c.id == attempts.c.owner_id, isouter=True)
-    .join(parent, parent.c.id == jobs.c.array_id, isouter=True)
-    .where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))
-)  # fmt: skip
+_WHOLE = sa.select(
+    attempts.c.id, attempts.c.owner_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement, attempts.c.started_us,
+    attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.usage, attempts.c.stop_reason, attempts.c.planned, attempts.c.array_id,
+).where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))  # fmt: skip
 NEXT_TASKS = "next_tasks"
 """Key in the placement of an attempt stopped for a resize: number of tasks with which its job continues."""
 _RESIZED = sa.select(attempts).where(
@@ -117,13 +105,26 @@ def _expected_start_us(row: Any, now_us: int) -> int:
     return int(now_us + max(0, now_us - row.placed_us))
 
 
+def planned_of(request: Any, ask: ResourceRequest) -> dict[str, object]:
+    """Return what an attempt keeps of its waiting request, so that it can be planned further while it runs."""
+    return {
+        "request": ask.to_json(),
+        "priority": request["priority"],
+        "submitted_us": request["submitted_us"],
+        "user": request["user_digest"],
+        "name": request["name"],
+        "queue": request["queue"],
+        "served_device_us": request["served_device_us"],
+    }
+
+
 def user_of(owner: str) -> str:
     """Return a digest of the job owner for orders that are fair between users; all API keys of a user have the same."""
     return hashlib.blake2b(owner.split(" ")[0].encode(), digest_size=8).hexdigest()
 
 
 def _occupied(row: Row, started_us: int) -> RunningAttempt:
-    """Return an attempt of an owner other than a job: it holds resources until its time limit and is never stopped for others."""
+    """Return an attempt that was not planned: it holds resources until its time limit and is never stopped for others."""
     return RunningAttempt(
         id=row["id"],
         job_id=row["owner_id"],
@@ -161,31 +162,32 @@ def _tasks(placement: Row) -> tuple[TaskUse, ...]:
 
 def _running(row: Row, predict: Predict) -> RunningAttempt:
     started_us = row["started_us"] or row["placed_us"]
-    if row["owner_kind"] != JOB:
+    planned = row["planned"]
+    if planned is None:
         return _occupied(row, started_us)
-    ask, user = ResourceRequest.from_json(row["ask"]), user_of(row["owner"])
-    guess = predict(row["org_id"], user, row["name"], ask)
+    ask = ResourceRequest.from_json(planned["request"])
+    guess = predict(row["org_id"], planned["user"], planned["name"], ask)
     return RunningAttempt(
         id=row["id"],
         job_id=row["owner_id"],
         org=row["org_id"],
         project=row["project_id"],
         tasks=_tasks(row["placement"]),
-        priority=row["priority"],
+        priority=planned["priority"],
         started_us=started_us,
         expected_end_us=_limit_end_us(row, started_us),
         preemptible=ask.preemptible,
         ending=row["stop_reason"] is not None,
         array=row["array_id"] or "",
         model=row["placement"].get("model", ""),
-        submitted_us=row["submitted_us"],
+        submitted_us=planned["submitted_us"],
         request=ask.request(),
-        user=user,
+        user=planned["user"],
         predicted_s=guess.likely_s if guess else None,
         predicted_low_s=guess.low_s if guess else None,
         predicted_high_s=guess.high_s if guess else None,
-        queue=row["queue"],
-        served_device_us=row["served_device_us"],
+        queue=planned["queue"],
+        served_device_us=planned["served_device_us"],
         deadline_us=ask.deadline_us or 0,
         min_tasks=ask.min_tasks,
         max_tasks=ask.max_tasks,

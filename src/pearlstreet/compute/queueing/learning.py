@@ -15,11 +15,12 @@ import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.ids import encode
+from pearlstreet.compute.engines.protocol import EndReason
+from pearlstreet.compute.execution.model import AttemptState
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.planner_rows import user_of
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.queueing.model import ResourceRequest
+from pearlstreet.compute.queueing.tables import waiting
 from pearlstreet.compute.scheduling.predict import Past, Prediction, Predictor
 from pearlstreet.compute.scheduling.rows import Request, Service
 from pearlstreet.store.core import Tx
@@ -41,26 +42,27 @@ EVENTS_BACK = 100_000
 """State events read when a server starts."""
 BATCH = 1_000
 
-_SUBMITTED = (
-    sa.select(jobs.c.id, jobs.c.submitted_us, jobs.c.ask, jobs.c.array_size)
-    .where(jobs.c.id > sa.bindparam("after"), jobs.c.array_id.is_(None))
-    .limit(BATCH)
+_SUBMITTED = sa.select(waiting.c.id, waiting.c.submitted_us, waiting.c.request, waiting.c.array_size).where(
+    waiting.c.submitted_us > sa.bindparam("after"), waiting.c.array_id.is_(None)
 )
-_NEWER = _SUBMITTED.order_by(jobs.c.id)
-_NEWEST = _SUBMITTED.order_by(jobs.c.id.desc()).limit(JOBS_MAX)
+_NEWER = _SUBMITTED.order_by(waiting.c.submitted_us).limit(BATCH)
+_NEWEST = _SUBMITTED.order_by(waiting.c.submitted_us.desc()).limit(JOBS_MAX)
+_PLACED = (
+    sa.select(attempts.c.array_id, attempts.c.planned)
+    .where(attempts.c.id > sa.bindparam("after"), attempts.c.number == 1, attempts.c.planned.is_not(None))
+    .order_by(attempts.c.id.desc())
+    .limit(JOBS_MAX)
+)
 _LAST_EVENT = sa.select(sa.func.max(state_events.c.seq))
-_parent = jobs.alias("parent")
 _ENDED = (
     sa.select(
-        state_events.c.seq, jobs.c.org_id, jobs.c.owner, jobs.c.name, jobs.c.served_device_us, jobs.c.submitted_us,
-        attempts.c.started_us, attempts.c.ended_us, attempts.c.placement,
-        sa.func.coalesce(jobs.c.ask, _parent.c.ask).label("ask"),
+        state_events.c.seq, attempts.c.org_id, attempts.c.started_us, attempts.c.ended_us, attempts.c.placement, attempts.c.planned,
+        attempts.c.usage,
     )
-    .join(jobs, jobs.c.id == state_events.c.entity_id)
-    .join(attempts, attempts.c.id == jobs.c.attempt_id)
-    .join(_parent, _parent.c.id == jobs.c.array_id, isouter=True)
+    .join(attempts, attempts.c.id == state_events.c.entity_id)
     .where(state_events.c.seq > sa.bindparam("after"), state_events.c.seq <= sa.bindparam("last"))
-    .where(state_events.c.to_state == JobState.SUCCEEDED.value, attempts.c.started_us.is_not(None))
+    .where(state_events.c.to_state == AttemptState.ENDED.value, attempts.c.started_us.is_not(None))
+    .where(attempts.c.end_reason == EndReason.EXITED.value, attempts.c.exit_code == 0, attempts.c.planned.is_not(None))
     .order_by(state_events.c.seq.desc())
     .limit(ENDED_MAX)
 )  # fmt: skip
@@ -72,32 +74,44 @@ class RequestHistory:
 
     seen: deque[tuple[int, Request, int]] = field(default_factory=deque)
     counts: Counter[Request] = field(default_factory=Counter)
-    newest: str | None = None
+    last_us: int | None = None
+    """Submit time of the newest request that was read."""
     _told: Mapping[Request, int] | None = None
 
     def learn(self, tx: Tx) -> Mapping[Request, int]:
         """Read new submissions and return the tasks of the most frequent requests."""
-        if self.newest is None:
-            oldest = f"job_{encode((max(tx.now_us - LATELY_US, 0) // 1000) << 80)}"
-            found = list(reversed(tx.execute(_NEWEST, {"after": oldest}).all()))
-            self.newest = oldest
+        if self.last_us is None:
+            self.last_us = max(tx.now_us - LATELY_US, 0)
+            self._learn_past(tx, self.last_us)
         else:
-            found = list(tx.execute(_NEWER, {"after": self.newest}).all())
-        for row in found:
-            self.newest = row.id
-            self._count(row.submitted_us, row.ask, row.array_size)
+            for row in tx.execute(_NEWER, {"after": self.last_us}).all():
+                self.last_us = max(self.last_us, row.submitted_us)
+                self._count(row.submitted_us, row.request, min(row.array_size or 1, COUNTED_MAX))
         self._forget(tx.now_us - LATELY_US)
         if self._told is None:
             self._told = dict(self.counts.most_common(DIFFERENT_MAX))
         return self._told
 
-    def _count(self, submitted_us: int, ask: Mapping[str, object], elements: int | None) -> None:
+    def _learn_past(self, tx: Tx, after_us: int) -> None:
+        """Read what was submitted before this server started: what waits, and what was placed."""
+        rows = tx.execute(_NEWEST, {"after": after_us}).all()
+        found = [(row.submitted_us, row.request, min(row.array_size or 1, COUNTED_MAX)) for row in rows]
+        self.last_us = max((after_us, *(row.submitted_us for row in rows)))
+        arrays, elements = {row.id for row in rows}, Counter[str]()
+        for row in tx.execute(_PLACED, {"after": f"att_{encode((after_us // 1000) << 80)}"}):
+            elements[row.array_id] += 1
+            if row.array_id is None or (row.array_id not in arrays and elements[row.array_id] <= COUNTED_MAX):
+                found.append((row.planned["submitted_us"], row.planned["request"], 1))
+        for submitted_us, request, count in sorted(found, key=lambda item: item[0]):
+            if submitted_us > after_us:
+                self._count(submitted_us, request, count)
+
+    def _count(self, submitted_us: int, ask: Mapping[str, object], count: int) -> None:
         try:
             known = ResourceRequest.from_json(ask)
         except (KeyError, TypeError, ValueError):
             return
-        tasks = known.tasks * min(elements or 1, COUNTED_MAX)
-        request = known.request()
+        tasks, request = known.tasks * count, known.request()
         self.seen.append((submitted_us, request, tasks))
         self.counts[request] += tasks
         self._told = None
@@ -142,16 +156,17 @@ class RuntimeHistory:
         found = []
         for row in rows:
             try:
-                request = ResourceRequest.from_json(row.ask).request()
+                request = ResourceRequest.from_json(row.planned["request"]).request()
             except (KeyError, TypeError, ValueError):
                 continue
-            run_s = max((row.ended_us or row.started_us) - row.started_us, 0) / US_PER_S
+            run_us = max((row.ended_us or row.started_us) - row.started_us, 0)
+            served_us = row.planned["served_device_us"] + run_us * row.usage["card_bp"] // FULL_BP
             tasks = len(row.placement["tasks"])
-            if row.served_device_us:
+            user, name = row.planned["user"], plain_name(row.planned["name"])
+            if served_us:
                 devices = max(request.count, 1) * tasks
-                user = user_of(row.owner)
-                self.services.append(Service(row.served_device_us, devices, row.submitted_us, user))
-            found.append(Past(row.org_id, user_of(row.owner), plain_name(row.name), request, tasks, run_s))
+                self.services.append(Service(served_us, devices, row.planned["submitted_us"], user))
+            found.append(Past(row.org_id, user, name, request, tasks, run_us / US_PER_S))
         self.predictor.learn(found)
         self.learnt += len(found)
         self._fresh = self._fresh or bool(found)

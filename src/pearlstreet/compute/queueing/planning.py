@@ -14,26 +14,24 @@ from pearlstreet.compute.execution.lifecycle import PLAN
 from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.hardware.normalise import NormalisedRate
-from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.learning import RequestHistory, RuntimeHistory, plain_name
-from pearlstreet.compute.jobs.plan_applier import LEADER, Applier, PlanContext
-from pearlstreet.compute.jobs.planner_rows import (
-    LiveAttempts,
-    ResumedJob,
-    load_quotas,
-    load_resumes,
-    user_of,
-    with_devices_in_use,
-)
-from pearlstreet.compute.jobs.planning_window import load_window, window_size, with_reasons
-from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.pool.capacity import rates_by_model
 from pearlstreet.compute.pool.inventory import CHANGED, Node, all_nodes, latest_benchmarks
 from pearlstreet.compute.queueing.device_prices import device_hours
 from pearlstreet.compute.queueing.fairness import load_accounts
+from pearlstreet.compute.queueing.learning import RequestHistory, RuntimeHistory, plain_name
 from pearlstreet.compute.queueing.model import PlanningWindow, ResourceRequest, WaitingRow
+from pearlstreet.compute.queueing.plan_applier import LEADER, Applier, PlanContext
+from pearlstreet.compute.queueing.planner_rows import (
+    LiveAttempts,
+    ResumedJob,
+    load_quotas,
+    load_resumes,
+    with_devices_in_use,
+)
+from pearlstreet.compute.queueing.planning_window import load_window, window_size, with_reasons
 from pearlstreet.compute.queueing.policy.model import Policy
+from pearlstreet.compute.queueing.runtime import QueueingRuntime
+from pearlstreet.compute.queueing.tables import waiting
 from pearlstreet.compute.queueing.windows.rows import load_reservations
 from pearlstreet.compute.scheduling.builder import SnapshotBuilder
 from pearlstreet.compute.scheduling.cycle import plan
@@ -57,10 +55,12 @@ from pearlstreet.store import leases
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 
+PLAN_SOON = "plan_soon"
+"""Hint topic: an organisation with few waiting requests has added one, so the planner should pause less before it plans."""
 log = structlog.get_logger("planner")
 
 
-def plan_loop(runtime: Runtime, owners: Owners) -> Loop:
+def plan_loop(runtime: QueueingRuntime, owners: Owners) -> Loop:
     """Return the loop that decides what runs next and where."""
     paces = {name: engine.capabilities().pace for name, engine in runtime.engines.items()}
     planner = LivePlanner(runtime, Applier(runtime.settings, paces, owners), runtime.pace)
@@ -70,7 +70,7 @@ def plan_loop(runtime: Runtime, owners: Owners) -> Loop:
         hints=(PLAN, CHANGED),
         interval_s=runtime.settings.plan_interval_s,
         rest=2.0,
-        urgent_hints=(lifecycle.PLAN_SOON,),
+        urgent_hints=(PLAN_SOON,),
     )
 
 
@@ -101,7 +101,7 @@ class _State:
 class LivePlanner:
     """Plans in cycles. Requests and placements never change and are cached; everything else is read in each cycle."""
 
-    runtime: Runtime
+    runtime: QueueingRuntime
     applier: Applier
     pace: float = 1.0
     """Speed of jobs as a multiple of real time; all times of the planner are real time."""
@@ -157,13 +157,13 @@ class LivePlanner:
         nodes = all_nodes(tx)
         window = load_window(tx, held_back, _window_size(nodes))
         outdated = self._outdated(tx, window) - held_back.keys()
-        waiting, codes = self._load_waiting(tx, window)
+        found, codes = self._load_waiting(tx, window)
         rates = rates_by_model(nodes, latest_benchmarks(tx))
         return _State(
             nodes=nodes,
             window=window,
             outdated=outdated,
-            waiting=waiting,
+            waiting=found,
             running=self.live.load(tx, self.ended.predict),
             codes=codes,
             quotas=load_quotas(tx),
@@ -185,7 +185,7 @@ class LivePlanner:
     def _load_waiting(self, tx: Tx, window: PlanningWindow) -> tuple[list[WaitingJob], dict[str, str | None]]:
         found = window.rows
         self._learn_asks(tx, {row.array_id or row.id for row in found})
-        waiting: list[WaitingJob] = []
+        planned: list[WaitingJob] = []
         codes: dict[str, str | None] = {}
         kept = self.queue if self.generation == self.ended.generation else {}
         self.queue, self.generation = {}, self.ended.generation
@@ -206,8 +206,8 @@ class LivePlanner:
                     guesses[like] = self.ended.predict(row.org_id, user, name, ask)
                 job = _waiting_job(row, ask, user, guesses[like], goes_on, self.pace)
             self.queue[row.id] = job
-            waiting.append(job)
-        return waiting, codes
+            planned.append(job)
+        return planned, codes
 
     def _elastic(self, found: Sequence[WaitingRow]) -> dict[str, int]:
         """Return the number of attempts so far of elastic jobs that had any."""
@@ -221,13 +221,15 @@ class LivePlanner:
         for start in range(0, len(unknown), 500):
             part = unknown[start : start + 500]
             for row in tx.execute(
-                sa.select(jobs.c.id, jobs.c.ask, jobs.c.owner, jobs.c.name).where(jobs.c.id.in_(part))
+                sa.select(waiting.c.id, waiting.c.request, waiting.c.user_digest, waiting.c.name).where(
+                    waiting.c.id.in_(part)
+                )
             ):
                 try:
-                    self.asks[row.id] = ResourceRequest.from_json(row.ask)
-                    self.users[row.id] = (user_of(row.owner), row.name)
+                    self.asks[row.id] = ResourceRequest.from_json(row.request)
+                    self.users[row.id] = (row.user_digest, row.name)
                 except (KeyError, TypeError, ValueError) as error:
-                    log.error("ask cannot be read", job=row.id, error=repr(error))
+                    log.error("request cannot be read", owner=row.id, error=repr(error))
 
     def _snapshot(self, store: Store, state: _State) -> Snapshot:
         builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops), self.node_table)

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.jobs.queue_limits import count_queued
-from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.queueing.queue_limits import count_queued
 from pearlstreet.compute.queueing.quotas import QUEUED_JOBS, QuotaRow, list_quotas
+from pearlstreet.compute.queueing.runtime import QueueingRuntime
 from pearlstreet.compute.scheduling.quota import in_use
 from pearlstreet.storage.levels import stored_bytes
 from pearlstreet.storage.quota import STORAGE
@@ -24,7 +24,9 @@ class QuotaUse:
     used: float | None
 
 
-def quota_uses(store: Store, actor: Actor, runtime: Runtime, org: str | None = None) -> Sequence[QuotaUse]:
+def quota_uses(
+    store: Store, actor: Actor, runtime: QueueingRuntime, org: str | None = None
+) -> Sequence[QuotaUse]:
     """Return the quotas of an organisation, or all that the actor may see, with their usage in the last planning cycle."""
     found = list_quotas(store, actor, org)
     snapshot = runtime.planner_status.snapshot()

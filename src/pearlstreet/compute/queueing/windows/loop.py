@@ -14,23 +14,18 @@ from pearlstreet.compute.execution.lifecycle import request_stop
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, StopReason
 from pearlstreet.compute.execution.owners import Owners, owner_of
 from pearlstreet.compute.execution.tables import attempts
-from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.model import JOB
-from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.queueing.owners import MaintenanceNotice, QueuedOwner
+from pearlstreet.compute.queueing.runtime import QueueingRuntime
 from pearlstreet.compute.queueing.tables import warnings
 from pearlstreet.compute.queueing.windows.model import WINDOWS, PoolWindow
 from pearlstreet.compute.queueing.windows.rows import ends_us, live_attempts, nodes_of, stopping_at
-from pearlstreet.store import outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop, RowGuard
-from pearlstreet.store.transitions import record_transition
 
 LOOP = "windows"
-EVENT = "maintenance_ahead"
 
 
-def window_loop(runtime: Runtime, owners: Owners) -> Loop:
+def window_loop(runtime: QueueingRuntime, owners: Owners) -> Loop:
     """Return the loop that watches maintenance windows."""
     watch = WindowWatch(runtime, owners)
     return CycleLoop(name=LOOP, cycle=watch.look, hints=(WINDOWS,), interval_s=10.0)
@@ -50,7 +45,7 @@ class _InTheWay:
 class WindowWatch:
     """Notifies owners and stops attempts. Notifications are recorded in rows, so a restart does not repeat them."""
 
-    runtime: Runtime
+    runtime: QueueingRuntime
     owners: Owners
     guard: RowGuard = field(default_factory=lambda: RowGuard(LOOP))
 
@@ -63,7 +58,7 @@ class WindowWatch:
         notice_us = int(settings.window_notice_s * US_PER_S)
         for item in found:
             if item.told_us is None:
-                self._run(store, item, partial(_tell, item))
+                self._run(store, item, partial(_tell, self.owners, item))
             elif store.clock.now_us() >= max(item.window.from_us, item.told_us + notice_us):
                 self._run(store, item, partial(_stop, self.owners, item))
         return False
@@ -95,32 +90,20 @@ def _in_the_way(ahead_us: int, tx: Tx) -> list[_InTheWay]:
     return found
 
 
-def _tell(item: _InTheWay, tx: Tx) -> None:
+def _tell(owners: Owners, item: _InTheWay, tx: Tx) -> None:
     window, attempt = item.window, item.attempt
     key = (warnings.c.window_id == window.id) & (warnings.c.attempt_id == attempt["id"])
     if tx.first(sa.select(warnings).where(key)) is not None:
         return
-    if attempt["owner_kind"] != JOB:
-        _note_told(
-            tx, window.id, attempt
-        )  # nobody waits for a build by name; its jobs are told why they wait
-        return
-    row = lifecycle.job_row(tx, attempt["owner_id"])
-    first = not _array_was_told(tx, window.id, row["array_id"])
+    is_first = not _array_was_told(tx, window.id, attempt["array_id"])
     _note_told(tx, window.id, attempt)
-    record_transition(tx, row["id"], row["state"], row["state"], EVENT, ahead(item.node, window))
-    if first:
-        told = {
-            "job": row["array_id"] or row["id"],
-            "name": row["name"],
-            "user": row["owner"].split(" ")[0],
-            "node": item.node,
-            "begins": minute(window.from_us),
-            "ends": minute(window.until_us),
-            "reason": window.reason,
-            "array": None,
-        }
-        outbox.emit(tx, "job.maintenance", told, org_id=row["org_id"])
+    owner = owner_of(owners, attempt)
+    if isinstance(owner, QueuedOwner):
+        sentence = ahead(item.node, window)
+        notice = MaintenanceNotice(
+            item.node, window.from_us, window.until_us, window.reason, sentence, is_first
+        )
+        owner.on_maintenance(tx, attempt, notice)
 
 
 def _note_told(tx: Tx, window_id: str, attempt: Row) -> None:
@@ -135,8 +118,7 @@ def _array_was_told(tx: Tx, window_id: str, array_id: str | None) -> bool:
     query = (
         sa.select(warnings.c.attempt_id)
         .join(attempts, attempts.c.id == warnings.c.attempt_id)
-        .join(jobs, jobs.c.id == attempts.c.owner_id)
-        .where(warnings.c.window_id == window_id, jobs.c.array_id == array_id)
+        .where(warnings.c.window_id == window_id, attempts.c.array_id == array_id)
     )
     return tx.first(query.limit(1)) is not None
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
-from pearlstreet.compute.jobs.policy.writing import write_version
-from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.queueing.policy import model
 from pearlstreet.compute.queueing.policy.model import Access, Policy
+from pearlstreet.compute.queueing.policy.new_version import write_version
 from pearlstreet.compute.queueing.policy.rows import PolicyReader, version, versions
+from pearlstreet.compute.queueing.runtime import QueueingRuntime
 from pearlstreet.compute.scheduling.config import QueuePolicy
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
@@ -55,14 +56,14 @@ class PolicyVersion:
     """[Before, after] by changed setting."""
 
 
-def show_policy(store: Store, actor: Actor, runtime: Runtime) -> Policy:
+def show_policy(store: Store, actor: Actor, runtime: QueueingRuntime) -> Policy:
     """Return the policy in force. Raises Forbidden. Callers must not show other tenants' queues (see `list_queues`)."""
     actor.require(READ)
     return store.read(runtime.policy.current)
 
 
 def history(
-    store: Store, actor: Actor, runtime: Runtime, *, before: int | None = None, limit: int = 100
+    store: Store, actor: Actor, runtime: QueueingRuntime, *, before: int | None = None, limit: int = 100
 ) -> Sequence[PolicyVersion]:
     """Return the versions with their changes, newest first, without the policy of the settings. Raises Forbidden."""
     actor.require(LOOK_BACK)
@@ -84,7 +85,7 @@ def _before(tx: Tx, found: Sequence[Policy], initial: Policy) -> list[Policy]:
 def set_policy(
     store: Store,
     actor: Actor,
-    runtime: Runtime,
+    runtime: QueueingRuntime,
     changes: Mapping[str, object],
     *,
     default_queue: str | None = None,
@@ -100,12 +101,12 @@ def set_policy(
     def command(tx: Tx) -> Policy:
         before = runtime.policy.current(tx)
         after = model.with_settings(before, changes, default_queue)
-        return _rule(tx, actor, before, after, note, "policy.set")
+        return _rule(tx, actor, runtime.owners, before, after, note, "policy.set")
 
     return store.write(command)
 
 
-def roll_back(store: Store, actor: Actor, runtime: Runtime, number: int, *, note: str = "") -> Policy:
+def roll_back(store: Store, actor: Actor, runtime: QueueingRuntime, number: int, *, note: str = "") -> Policy:
     """Put a copy of an earlier version in force; 0 is the policy of the settings. Raises NotFound, Forbidden."""
     actor.require(WRITE)
     check_note(note)
@@ -113,12 +114,12 @@ def roll_back(store: Store, actor: Actor, runtime: Runtime, number: int, *, note
     def command(tx: Tx) -> Policy:
         before = runtime.policy.current(tx)
         wanted = version(tx, number, runtime.policy.initial)
-        return _rule(tx, actor, before, wanted, note, "policy.rollback", back_to=number)
+        return _rule(tx, actor, runtime.owners, before, wanted, note, "policy.rollback", back_to=number)
 
     return store.write(command)
 
 
-def list_queues(store: Store, actor: Actor, runtime: Runtime) -> Sequence[QueueView]:
+def list_queues(store: Store, actor: Actor, runtime: QueueingRuntime) -> Sequence[QueueView]:
     """Return the queues: all for operators, otherwise those that the actor's organisations or project may use."""
     actor.require(READ)
 
@@ -145,7 +146,7 @@ def sees_everything(actor: Actor) -> bool:
 
 
 def set_queue(
-    store: Store, actor: Actor, runtime: Runtime, name: str, wish: QueueWish, *, note: str = ""
+    store: Store, actor: Actor, runtime: QueueingRuntime, name: str, wish: QueueWish, *, note: str = ""
 ) -> QueueView:
     """Add or change a queue. Raises InvalidInput, NotFound (organisation, project), Forbidden."""
     actor.require(WRITE)
@@ -159,13 +160,15 @@ def set_queue(
         if wish.allowed is not None:
             access = Access(access.title, _places(tx, actor, wish.allowed))
         after = model.with_queue(before, name, rank=wish.rank, settings=wish.settings, access=access)
-        made = _rule(tx, actor, before, after, note, "queue.set")
+        made = _rule(tx, actor, runtime.owners, before, after, note, "queue.set")
         return _view(made, name, made.queues[name], full=True)
 
     return store.write(command)
 
 
-def remove_queue(store: Store, actor: Actor, runtime: Runtime, name: str, *, note: str = "") -> QueueView:
+def remove_queue(
+    store: Store, actor: Actor, runtime: QueueingRuntime, name: str, *, note: str = ""
+) -> QueueView:
     """Remove a queue; jobs that wait in it move to the default queue. Raises InvalidInput, NotFound, Forbidden."""
     actor.require(WRITE)
     check_note(note)
@@ -176,7 +179,7 @@ def remove_queue(store: Store, actor: Actor, runtime: Runtime, name: str, *, not
             hint = model.queue_hint(name, before.queues)
             raise NotFound(text("There is no queue {queue}", queue=name[:80]), hint=hint)
         gone = _view(before, name, before.queues[name], full=True)
-        _rule(tx, actor, before, model.without_queue(before, name), note, "queue.remove")
+        _rule(tx, actor, runtime.owners, before, model.without_queue(before, name), note, "queue.remove")
         return gone
 
     return store.write(command)
@@ -200,13 +203,20 @@ def queue_for(reader: PolicyReader, tx: Tx, name: str | None, org_id: str, proje
 
 
 def _rule(
-    tx: Tx, actor: Actor, before: Policy, after: Policy, note: str, action: str, back_to: int | None = None
+    tx: Tx,
+    actor: Actor,
+    owners: Owners,
+    before: Policy,
+    after: Policy,
+    note: str,
+    action: str,
+    back_to: int | None = None,
 ) -> Policy:
     """Write a version and its audit record, unless it is equal to the policy in force."""
     changed = model.differences(before, after)
     if not changed:
         return before
-    made = write_version(tx, after, made_by=actor.label, note=note.strip(), back_to=back_to)
+    made = write_version(tx, owners, after, made_by=actor.label, note=note.strip(), back_to=back_to)
     details = {"from": before.number, "to": made.number, "changed": changed, "note": note.strip() or None}
     if back_to is not None:
         details["back_to"] = back_to

@@ -15,8 +15,10 @@ from typing import TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from pearlstreet.compute.jobs.tables import jobs
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState
+from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.queueing.model import AccountId, PlanningWindow, WaitingRow
+from pearlstreet.compute.queueing.tables import waiting
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.model import Standing
 from pearlstreet.tenancy.tables import orgs, projects
@@ -34,35 +36,37 @@ ARRAYS_MAX = 100
 
 Name = TypeVar("Name", str, tuple[str, str])
 
-# The state is a literal in the statement, because both databases use the partial index on queued jobs only then.
-QUEUED = jobs.c.state == sa.literal_column("'queued'")
 _NOW = sa.bindparam("now_us", type_=sa.BigInteger)
-_READY = (QUEUED, jobs.c.blocked == 0, jobs.c.not_before_us <= _NOW)
-_PLAIN = (*_READY, jobs.c.array_size.is_(None), jobs.c.array_max_running.is_(None))
+_READY = (waiting.c.blocked == sa.false(), waiting.c.not_before_us <= _NOW)
+_PLAIN = (*_READY, waiting.c.array_size.is_(None), waiting.c.array_max_running.is_(None))
 _COLUMNS = (
-    jobs.c.id, jobs.c.org_id, jobs.c.project_id, jobs.c.priority, jobs.c.submitted_us, jobs.c.not_before_us,
-    jobs.c.array_id, jobs.c.array_index, jobs.c.array_max_running, jobs.c.reason_code, jobs.c.queue,
-    jobs.c.served_device_us, jobs.c.attempts,
+    waiting.c.id, waiting.c.org_id, waiting.c.project_id, waiting.c.priority, waiting.c.submitted_us, waiting.c.not_before_us,
+    waiting.c.array_id, waiting.c.array_index, waiting.c.array_max_running, waiting.c.reason_code, waiting.c.queue,
+    waiting.c.served_device_us, waiting.c.attempts,
 )  # fmt: skip
 _SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
 """Suspended organisations: their jobs wait, and running ones continue."""
 
 
 def count_by_project(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[str, str, int]]:
-    """Return the query for the number of jobs of each project that fulfil the conditions.
+    """Return the query for the number of waiting requests of each project that fulfil the conditions.
 
-    The index on queued jobs must cover the conditions.
+    The index `ix_waiting_order` must cover the conditions.
     """
-    own = (jobs.c.org_id == projects.c.org_id, jobs.c.project_id == projects.c.id)
+    own = (waiting.c.org_id == projects.c.org_id, waiting.c.project_id == projects.c.id)
     count = sa.select(sa.func.count()).where(*own, *conditions).correlate(projects).scalar_subquery()
     return sa.select(projects.c.org_id, projects.c.id.label("project_id"), count.label("waiting"))
 
 
 _COUNTS = count_by_project(*_PLAIN)
-_IN_ORDER = (jobs.c.priority.desc(), jobs.c.submitted_us, jobs.c.array_index)
+_IN_ORDER = (waiting.c.priority.desc(), waiting.c.submitted_us, waiting.c.array_index)
 _OF_ACCOUNT = (
     sa.select(*_COLUMNS)
-    .where(*_PLAIN, jobs.c.org_id == sa.bindparam("of_org"), jobs.c.project_id == sa.bindparam("of_project"))
+    .where(
+        *_PLAIN,
+        waiting.c.org_id == sa.bindparam("of_org"),
+        waiting.c.project_id == sa.bindparam("of_project"),
+    )
     .order_by(*_IN_ORDER)
     .limit(sa.bindparam("most"))
 )
@@ -79,33 +83,44 @@ _accounts = (
 )
 _first = (
     sa.select(*_COLUMNS)
-    .where(*_PLAIN, jobs.c.org_id == _accounts.c.org, jobs.c.project_id == _accounts.c.project)
+    .where(*_PLAIN, waiting.c.org_id == _accounts.c.org, waiting.c.project_id == _accounts.c.project)
     .order_by(*_IN_ORDER)
     .limit(_accounts.c.most)
     .lateral("first_jobs")
 )
 _OF_ACCOUNTS = sa.select(_first).select_from(_accounts.join(_first, sa.true()))
 """The first jobs of many accounts in one statement, for PostgreSQL, where hundreds of round trips cost more than the rows."""
-_element = jobs.alias("element")
+_element = waiting.alias("element")
 _LIMITED_ARRAYS = (
     sa.select(
-        jobs.c.id,
-        jobs.c.org_id,
-        jobs.c.project_id,
-        jobs.c.n_queued,
-        (jobs.c.array_max_running - jobs.c.n_active).label("free"),
+        waiting.c.id,
+        waiting.c.org_id,
+        waiting.c.project_id,
+        waiting.c.array_max_running,
+        sa.select(sa.func.count())
+        .select_from(_element)
+        .where(_element.c.array_id == waiting.c.id)
+        .correlate(waiting)
+        .scalar_subquery()
+        .label("n_queued"),
         sa.select(sa.func.min(_element.c.array_index))
-        .where(_element.c.array_id == jobs.c.id, _element.c.state == sa.literal_column("'queued'"))
-        .correlate(jobs)
+        .where(_element.c.array_id == waiting.c.id)
+        .correlate(waiting)
         .scalar_subquery()
         .label("first"),
     )
-    .where(jobs.c.array_size.is_not(None), jobs.c.array_max_running.is_not(None))
-    .where(jobs.c.n_queued > sa.literal_column("0"))
-    .where(jobs.c.blocked == 0, jobs.c.not_before_us <= _NOW)
-    .order_by(jobs.c.priority.desc(), jobs.c.submitted_us, jobs.c.id)
+    .where(waiting.c.array_size.is_not(None), waiting.c.array_max_running.is_not(None))
+    .where(waiting.c.blocked == sa.false(), waiting.c.not_before_us <= _NOW)
+    .order_by(waiting.c.priority.desc(), waiting.c.submitted_us, waiting.c.id)
 )
 """Arrays with a limit on running elements. Only as many of their elements as may start take places in the window."""
+_ACTIVE = (
+    sa.select(attempts.c.array_id, sa.func.count().label("active"))
+    .where(
+        attempts.c.state.in_((*LIVE_ATTEMPT, AttemptState.COLLECTING.value)), attempts.c.array_id.is_not(None)
+    )
+    .group_by(attempts.c.array_id)
+)
 
 
 @dataclass(slots=True)
@@ -193,11 +208,13 @@ def _limited_arrays(
     """Return the limited arrays that may start elements, by account in its order, and the number of all queued elements."""
     found: dict[AccountId, list[_LimitedArray]] = defaultdict(list)
     queued = 0
-    for row in tx.execute(_LIMITED_ARRAYS, {"now_us": tx.now_us}):
+    limited = tx.execute(_LIMITED_ARRAYS, {"now_us": tx.now_us}).all()
+    active: dict[str, int] = {row.array_id: row.active for row in tx.execute(_ACTIVE)} if limited else {}
+    for row in limited:
         if row.org_id in suspended or row.first is None:
             continue
         queued += row.n_queued
-        free = min(row.free, row.n_queued)
+        free = min(row.array_max_running - active.get(row.id, 0), row.n_queued)
         if free > 0:
             account = (row.org_id, row.project_id)
             found[account].append(_LimitedArray(row.id, account, row.first, free))
@@ -245,7 +262,7 @@ def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[Waitin
             break
         bound = array.first + min(array.free, most)
         parts.append(
-            sa.select(*_COLUMNS).where(jobs.c.array_id == array.id, QUEUED, jobs.c.array_index < bound)
+            sa.select(*_COLUMNS).where(waiting.c.array_id == array.id, waiting.c.array_index < bound)
         )
         most -= array.free
     found: list[WaitingRow] = []
@@ -256,23 +273,25 @@ def _elements(tx: Tx, arrays: Sequence[_LimitedArray], most: int) -> list[Waitin
 
 def count_ahead(tx: Tx, row: Row) -> int:
     """Return how many waiting jobs of the project precede a job: of higher priority, or submitted earlier."""
-    earlier = jobs.c.submitted_us < row["submitted_us"]
+    earlier = waiting.c.submitted_us < row["submitted_us"]
     if row["array_index"] is not None:
-        in_array = (jobs.c.array_id == row["array_id"]) & (jobs.c.array_index < row["array_index"])
-        earlier |= (jobs.c.submitted_us == row["submitted_us"]) & in_array
-    ahead = (jobs.c.priority > row["priority"]) | ((jobs.c.priority == row["priority"]) & earlier)
-    of_account = (jobs.c.org_id == row["org_id"], jobs.c.project_id == row["project_id"])
-    found = sa.select(sa.func.count()).where(*_READY, jobs.c.array_size.is_(None), *of_account, ahead)
+        in_array = (waiting.c.array_id == row["array_id"]) & (waiting.c.array_index < row["array_index"])
+        earlier |= (waiting.c.submitted_us == row["submitted_us"]) & in_array
+    ahead = (waiting.c.priority > row["priority"]) | ((waiting.c.priority == row["priority"]) & earlier)
+    of_account = (waiting.c.org_id == row["org_id"], waiting.c.project_id == row["project_id"])
+    found = sa.select(sa.func.count()).where(*_READY, waiting.c.array_size.is_(None), *of_account, ahead)
     return int(tx.execute(found, {"now_us": tx.now_us}).scalar_one())
 
 
 def with_reasons(tx: Tx, job_ids: Collection[str] | None = None) -> set[str]:
     """Return those of the jobs (None: of all) that wait to be planned and have a reason in their row."""
-    with_reason = sa.select(jobs.c.id).where(
-        QUEUED, jobs.c.blocked == 0, jobs.c.array_size.is_(None), jobs.c.reason_code.is_not(None)
+    with_reason = sa.select(waiting.c.id).where(
+        waiting.c.blocked == sa.false(), waiting.c.array_size.is_(None), waiting.c.reason_code.is_not(None)
     )
     if job_ids is None:
         return set(tx.execute(with_reason).scalars())
     ids = sorted(job_ids)
     parts = [ids[start : start + IN_MAX] for start in range(0, len(ids), IN_MAX)]
-    return {found for part in parts for found in tx.execute(with_reason.where(jobs.c.id.in_(part))).scalars()}
+    return {
+        found for part in parts for found in tx.execute(with_reason.where(waiting.c.id.in_(part))).scalars()
+    }

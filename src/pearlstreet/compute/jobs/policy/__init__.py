@@ -1,1 +1,0 @@
-"""The scheduling policy of the center and its named queues, stored in versions and changeable while the center runs."""

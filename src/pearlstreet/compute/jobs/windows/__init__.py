@@ -1,1 +1,0 @@
-"""Maintenance windows and reservations: nodes or cards kept free for a time."""
