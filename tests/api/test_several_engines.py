@@ -12,6 +12,9 @@ import pytest
 from pearlstreet.app.engines import make_engines
 from pearlstreet.app.settings import Settings, load_settings
 from pearlstreet.base.errors import ConfigurationError
+from pearlstreet.compute.engines.simulated import SimulatedEngine
+from pearlstreet.compute.engines.simulated.faults import parse_faults
+from pearlstreet.compute.execution import engine_states
 from pearlstreet.compute.execution.inventory_loop import take_inventory
 from tests.api.world import World, a_world
 
@@ -96,6 +99,76 @@ def test_a_node_of_a_named_engine_is_drained_by_its_name(world: World) -> None:
     (node,) = [one for one in world.get("/nodes", "system").json()["items"] if one["name"] == name]
     assert node["drained"]
     assert world.post(f"{path}/undrain", "system").status_code < 300
+
+
+def test_engines_are_listed_with_their_state_and_tenants_see_what_they_can_do(world: World) -> None:
+    take_inventory(world.center.store, world.runtime.engines, states=world.runtime.engine_states)
+    seen = {one["name"]: one for one in world.get("/engines", "system").json()["items"]}
+    assert {name: one["kind"] for name, one in seen.items()} == {
+        "lab": "simulated", "local": "local", "simulated": "simulated",
+    }  # fmt: skip
+    lab = seen["lab"]["details"]
+    assert (lab["state"], lab["nodes"], lab["devices"], lab["drained"]) == ("answering", 2, 16, 0)
+    assert lab["pflops"] > 0 and lab["inventory"] and lab["wall"] == "simulated" and lab["notices"]
+    assert "runs_code" in seen["local"]["capabilities"] and "runs_code" not in seen["lab"]["capabilities"]
+    for one in world.get("/engines", "member").json()["items"]:
+        assert one["details"] is None and one["capabilities"]
+    assert world.get("/engines/lab", "member").json()["details"] is None
+    assert world.get("/engines/nowhere", "system").status_code == 404
+    of_lab = world.get("/nodes?engine=lab", "system").json()["items"]
+    assert {one["engine"] for one in of_lab} == {"lab"} and len(of_lab) == 2
+
+
+def test_the_checks_of_every_engine_name_problem_and_fix(world: World) -> None:
+    for name in ENGINES:
+        answer = world.post(f"/engines/{name}/check", "system").json()
+        assert answer["ok"], answer
+        assert "nodes" in {one["name"] for one in answer["checks"]}
+        for one in answer["checks"]:
+            assert one["ok"] is (one["problem"] is None) is (one["fix"] is None), one
+    local = {one["name"] for one in world.post("/engines/local/check", "system").json()["checks"]}
+    assert local >= {"isolation", "bubblewrap", "user_namespaces", "cgroups", "seccomp", "disk", "images"}
+    assert world.post("/engines/local/check").status_code == 403
+    assert world.post("/engines/nowhere/check", "system").status_code == 404
+
+
+def test_a_silent_engine_takes_no_work_and_loses_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, store = world.runtime, world.center.store
+    jobs = [world.submit(per_task=NODE, tasks=2, time_limit="2h", simulate="1h") for _ in range(2)]
+    for job in jobs:
+        world.until(job, "running")
+    (there,) = [job for job in jobs if next(iter(_nodes_of(world, job))).startswith("lab:")]
+    lab = runtime.engines["lab"]
+    assert isinstance(lab, SimulatedEngine)
+    lab.set_faults(parse_faults("request_lost"))
+    monkeypatch.setattr(engine_states, "SILENT_S", 0)
+    try:
+        take_inventory(store, runtime.engines, states=runtime.engine_states)
+        nodes = world.get("/nodes", "system").json()["items"]
+        assert {one["healthy"] for one in nodes if one["engine"] == "lab"} == {False}
+        assert {one["healthy"] for one in nodes if one["engine"] == "simulated"} == {True}
+        (reason,) = {one["health_reason"] for one in nodes if one["engine"] == "lab"}
+        assert "lab does not answer" in reason
+        shown = world.get("/engines/lab", "system").json()["details"]
+        assert (shown["state"], shown["nodes_available"]) == ("silent", 0) and shown["error"]
+        assert not world.post("/engines/lab/check", "system").json()["ok"]
+        other = next(job for job in jobs if job != there)
+        world.post(f"/jobs/{other}/cancel")
+        world.until(other, "cancelled")
+        after = world.submit(per_task=NODE, tasks=2, time_limit="2h", simulate="1h")
+        world.until(after, "running")
+        assert {_engine_of(node) for node in _nodes_of(world, after)} == {"simulated"}
+        assert world.get(f"/jobs/{there}").json()["state"] == "running"
+    finally:
+        lab.set_faults(None)
+    take_inventory(store, runtime.engines, states=runtime.engine_states)
+    nodes = world.get("/nodes", "system").json()["items"]
+    assert {one["healthy"] for one in nodes if one["engine"] == "lab"} == {True}
+    assert world.get("/engines/lab", "system").json()["details"]["state"] == "answering"
+    assert world.get(f"/jobs/{there}").json()["state"] == "running"
+    for job in (there, after):
+        world.post(f"/jobs/{job}/cancel")
+        world.until(job, "cancelled")
 
 
 def test_after_a_restart_the_engines_find_what_they_ran(tmp_path: Path) -> None:

@@ -171,3 +171,18 @@ def test_what_another_policy_would_have_done(center: Center, ada: Pearl, tmp_pat
     assert "maintenance,nodes=h100-0001" in ada.right("what-if", "list").out.replace("\n", "")
     system = center.as_("system")
     assert "There is no order policy named nonsense" in system("what-if", "ask", "--policy", "nonsense").err
+
+
+def test_engines_are_listed_shown_and_checked(center: Center, ada: Pearl) -> None:
+    system, owner = center.as_("system"), ada
+    (engine,) = system.right("engines", "--json").rows
+    assert engine["name"] == "simulated" and engine["details"]["nodes"] > 0
+    (seen,) = owner.right("engines", "--json").rows
+    assert seen["details"] is None and "images" in seen["capabilities"]
+    assert "simulated" in system.right("engines").out
+    assert "Last inventory" in system.right("engine", "show", "simulated").out
+    assert "Last inventory" not in owner.right("engine", "show", "simulated").out
+    checked = system.right("engine", "check", "simulated", "--json").value
+    assert checked["ok"] and {one["name"] for one in checked["checks"]} >= {"nodes", "faults"}
+    assert owner("engine", "check", "simulated").code != 0
+    assert system.right("nodes", "--engine", "nowhere", "--json").value["items"] == []

@@ -272,3 +272,23 @@ def test_a_waiting_job_gives_its_reason_once(console: Console) -> None:
     finally:
         console.world.post(f"/jobs/{job}/cancel", "owner")
         console.world.send("DELETE", f"/quotas/{set_quota['id']}", "system")
+
+
+def test_operators_see_and_check_engines_and_tenants_only_what_they_can_do(console: Console) -> None:
+    system, owner = console.visitor("system"), console.visitor("owner")
+    assert 'href="/engines/simulated"' in system.get("/engines").text
+    page = system.get("/engines/simulated")
+    assert "PFLOPS" in page.text and "Last inventory" in page.text
+    checked = words(system.post("/engines/simulated", "check"))
+    assert "It answers and has nodes" in checked and "passed" in checked
+    for path in ("/engines", "/engines/simulated"):
+        seen = owner.get(path)
+        assert seen.status_code == 200
+        assert (
+            "shares of cards" in seen.text and "Last inventory" not in seen.text and "PFLOPS" not in seen.text
+        )
+    assert owner.post("/engines/simulated", "check").status_code == 403
+    assert system.get("/engines/nowhere").status_code == 404
+    assert 'href="/engines/simulated"' in system.get("/nodes/h100-0001").text
+    assert "h100-0001" in system.get("/nodes?engine=simulated").text
+    assert "h100-0001" not in words(system.get("/nodes?engine=other"))

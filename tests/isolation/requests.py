@@ -20,6 +20,7 @@ from tests.isolation.tenants import Tenant
 READS = [route for route in all_routes() if route.method == "GET" and not route.public]
 WRITES = [route for route in all_routes() if route.method != "GET" and not route.public]
 COMMON: Mapping[str, list[str]] = {
+    "engine": ["simulated"],
     "node": ["h100-0001"],
     "queue": ["default"],
     "scenario": ["1t-50-days"],
@@ -36,7 +37,7 @@ QUERY: Mapping[str, list[str]] = {
     "points": ["10"], "accelerator": ["H100-80G"], "format": ["json", "text", "pdf", "csv"], "state": ["queued", "running"],
     "kind": ["top_up", "charge"], "name": ["{marker}", "{marker}-ended", "h100"], "actor": ["{marker}-owner"],
     "action": ["org.*", "key.create"], "target": ["{marker}"], "array": ["{job:4}"], "project": ["{project:0}", "{project:1}"],
-    "attempt": ["{attempt:0}"], "org": ["{org:0}", "{org:1}"], "user": ["{user:0}"],
+    "attempt": ["{attempt:0}"], "engine": ["simulated"], "org": ["{org:0}", "{org:1}"], "user": ["{user:0}"],
 }  # fmt: skip
 """Values of query parameters; `{job:4}` is the tenant's fifth job."""
 LEFT_OUT = frozenset({"cursor", "follow"})

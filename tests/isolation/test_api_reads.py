@@ -21,6 +21,8 @@ SHOWS_NO_TENANT: Mapping[str, str] = {
     "/api/v1/accelerators": CENTRE,
     "/api/v1/scheduling/policy": CENTRE,
     "/api/v1/energy": CENTRE,
+    "/api/v1/engines": "names and capabilities, the same for all tenants",
+    "/api/v1/engines/{engine}": "name and capabilities, the same for all tenants",
     "/api/v1/energy/facts": CENTRE,
     "/api/v1/energy/presets": CENTRE,
     "/api/v1/energy/series": CENTRE,

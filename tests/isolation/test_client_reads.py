@@ -42,6 +42,7 @@ WRITING_METHODS = frozenset(
         "credit.set_limit",
         "energy.import_series",
         "energy.set",
+        "engines.check",
         "files.upload",
         "incidents.retry",
         "invoices.issue",
@@ -196,6 +197,8 @@ WRITING_COMMANDS = frozenset(
         "energy_set",
         "energy_import",
         "incidents_retry",
+        "engine_check",
+        "engines_check",
         "backups_make",
         "passwd",
         "bench_node",
@@ -228,7 +231,14 @@ NAMES = {
     "quote": "quote", "quote_id": "quote", "webhook": "webhook", "hook": "webhook", "delivery": "delivery",
     "question": "what_if", "what_if": "what_if", "project": "project", "artefact": "artefact", "notice": "notice", "shell": "shell",
 }  # fmt: skip
-PLAIN = {"scenario": "1t-50-days", "name": "1t-50-days", "series": "grid", "decision": "none", "number": "1"}
+PLAIN = {
+    "engine": "simulated",
+    "scenario": "1t-50-days",
+    "name": "1t-50-days",
+    "series": "grid",
+    "decision": "none",
+    "number": "1",
+}
 """Parameters that name nothing of a tenant."""
 
 
@@ -269,6 +279,8 @@ METHODS_THAT_SHOW_NO_TENANT = frozenset(
         "energy.presets",
         "energy.series",
         "energy.show",
+        "engines.get",
+        "engines.list",
         "incidents.list",
         "invoices.seller",
         "orgs.closing",
@@ -302,6 +314,10 @@ COMMANDS_THAT_SHOW_NO_TENANT = frozenset(
         "energy_show",
         "energy_history",
         "energy_presets",
+        "engine",
+        "engine_show",
+        "engines",
+        "engines_show",
         "incidents_list",
         "notices_kinds",
         "nodes",

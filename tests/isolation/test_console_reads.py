@@ -32,6 +32,8 @@ CENTRE = "about the centre, the same for everybody"
 SHOWS_NO_TENANT: Mapping[str, str] = {
     "/accelerators": CENTRE,
     "/energy": CENTRE,
+    "/engines": "names and capabilities, the same for all tenants",
+    "/engines/{engine}": "name and capabilities, the same for all tenants",
     "/nodes": "use by node in total; whose jobs run there stands on the page of a node",
     "/prices": CENTRE,
     "/prices/{number}": CENTRE,

@@ -32,6 +32,11 @@ def make_engines(settings: Settings, store: Store) -> Mapping[str, Engine]:
     return found
 
 
+def engine_kinds(settings: Settings) -> Mapping[str, str]:
+    """Return the kind of each engine that the settings name, by the engine's name. Raises ConfigurationError."""
+    return {name: kind.name for name, (kind, _) in _tables(settings).items()}
+
+
 def engine_notices(engines: Mapping[str, Engine]) -> Sequence[Text]:
     """Return what engines tell the operator; of several engines with the name of each."""
     found = [(name, notice) for name, engine in engines.items() for notice in engine.capabilities().notices]

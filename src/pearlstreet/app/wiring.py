@@ -15,7 +15,7 @@ import pearlstreet.app.tables  # noqa: F401  the metadata must be whole
 from pearlstreet import __version__
 from pearlstreet.app.backups import FOLDER as BACKUPS
 from pearlstreet.app.backups import backup_lister, backup_maker
-from pearlstreet.app.engines import engine_notices, make_engines
+from pearlstreet.app.engines import engine_kinds, engine_notices, make_engines
 from pearlstreet.app.events import events_loop
 from pearlstreet.app.scheduling import decisions_from_settings, policy_from_settings
 from pearlstreet.app.settings import REMEMBERED, Settings
@@ -37,6 +37,7 @@ from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.objects.configured import blobs_from_settings
 from pearlstreet.offboarding.loop import closing_loop
 from pearlstreet.quotes.calibrating import calibration_loop
+from pearlstreet.services.engines import EnginesService
 from pearlstreet.services.jobs import JobsService
 from pearlstreet.services.nodes import NodesService
 from pearlstreet.services.offboarding import OffboardingService
@@ -165,6 +166,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     engines = make_engines(settings, store)
     runtime = Runtime(
         engines=engines,
+        engine_kinds=engine_kinds(settings),
         folders=folders,
         settings=jobs_settings(settings),
         stored_blobs=blobs_from_settings(
@@ -216,6 +218,7 @@ def make_services(store: Store, runtime: Runtime) -> Services:
         JobsService(store, runtime),
         ShellsService(store, runtime),
         NodesService(store, runtime),
+        EnginesService(store, runtime),
         StorageService(store, runtime),
         QuotesService(store, runtime),
         OffboardingService(store, runtime),

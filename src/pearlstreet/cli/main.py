@@ -39,6 +39,7 @@ _LISTED: dict[str, tuple[str, ...]] = {
     "pearlstreet.cli.trace": ("trace",),
     "pearlstreet.cli.referee": ("referee",),
     "pearlstreet.cli.nodes": ("nodes", "accelerators", "bench"),
+    "pearlstreet.cli.engines": ("engines", "engine"),
     "pearlstreet.cli.money": ("balance", "statement", "invoice", "proof", "books", "credit", "prices"),
     "pearlstreet.cli.billing": ("billing", "budgets"),
     "pearlstreet.cli.notices": ("notices", "webhooks"),

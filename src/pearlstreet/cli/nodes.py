@@ -45,21 +45,33 @@ def register(app: typer.Typer) -> None:
 def list_nodes(
     context: typer.Context,
     devices: Annotated[bool, typer.Option("--devices", "-d", help="A line for each accelerator")] = False,
+    engine: Annotated[str | None, typer.Option(help="Only nodes of this engine")] = None,
     as_json: Json = False,
 ) -> None:
     """Show machines, accelerators, health, and capacity in cards and PFLOPS."""
     if context.invoked_subcommand is not None:
         return
     with client() as center:
-        found = center.nodes.list()
+        found = center.nodes.list(engine)
     if as_json:
         show_json(found)
         return
     rows = found["items"]
     table(
-        ("Node", "State", "Cores", "Memory GiB", "Disk GiB", "Accelerators", "Used", "Isolation", "Rack"),
+        (
+            "Node",
+            "Engine",
+            "State",
+            "Cores",
+            "Memory GiB",
+            "Disk GiB",
+            "Accelerators",
+            "Used",
+            "Isolation",
+            "Rack",
+        ),
         [_node(row) for row in rows],
-        right=(2, 3, 4, 6),
+        right=(3, 4, 5, 7),
     )
     for row in rows:
         if row["health_reason"] or row["drain_reason"]:
@@ -107,6 +119,7 @@ def _node(row: results.Node) -> tuple[object, ...]:
     memory = f"{row['memory_given_gib']:.0f}/{row['memory_gib']:.0f}"
     return (
         row["name"],
+        row["engine"],
         state,
         cpus,
         memory,

@@ -21,6 +21,7 @@ from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
 from pearlstreet.client.accounts import Invitations, Keys, Orgs, Projects, Secrets, Session, Users
 from pearlstreet.client.energy import Energy
+from pearlstreet.client.engines import Engines
 from pearlstreet.client.history import Trace
 from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
 from pearlstreet.client.notices import Notices, Webhooks
@@ -265,9 +266,9 @@ class Files(Noun):
 class Nodes(Noun):
     """Machines and accelerators."""
 
-    def list(self) -> results.Nodes:
-        """Return all nodes and the capacity of the pool."""
-        found: results.Nodes = self._get("/nodes")
+    def list(self, engine: str | None = None) -> results.Nodes:
+        """Return all nodes, or those of one engine, and the capacity of the whole pool."""
+        found: results.Nodes = self._get("/nodes", engine=engine)
         return found
 
     def drain(self, node: str, reason: str = "") -> results.Drain:
@@ -324,6 +325,7 @@ class Client:
         self.files = Files(self._transport)
         self.shells = Shells(self._transport)
         self.nodes = Nodes(self._transport)
+        self.engines = Engines(self._transport)
         self.session = Session(self._transport)
         self.keys = Keys(self._transport)
         self.users = Users(self._transport)

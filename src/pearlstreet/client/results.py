@@ -452,6 +452,55 @@ class EnergyUse(TypedDict):
     notes: list[str]
 
 
+class Engine(TypedDict):
+    """An engine: a pool of machines of one kind. Only operators see `details`."""
+
+    name: str
+    kind: str
+    capabilities: list[str]
+    details: EngineDetails | None
+
+
+class EngineCheck(TypedDict):
+    """Result of one check of an engine."""
+
+    name: str
+    title: str
+    ok: bool
+    blocking: bool
+    problem: str | None
+    fix: str | None
+
+
+class EngineChecks(TypedDict):
+    """Results of the checks of an engine; `ok`: no check failed that keeps jobs from running."""
+
+    engine: str
+    ok: bool
+    checks: list[EngineCheck]
+
+
+class EngineDetails(TypedDict):
+    """State of an engine, what it owns, and what runs on it."""
+
+    state: Literal["answering", "silent", "unknown"]
+    since: str | None
+    inventory: str | None
+    error: str | None
+    error_at: str | None
+    wall: str
+    placement: str
+    notices: list[str]
+    nodes: int
+    nodes_available: int
+    drained: int
+    devices: int
+    devices_healthy: int
+    cards_given: float
+    pflops: float
+    attempts: int
+
+
 class Factor(TypedDict):
     """Calibration factor of a device, or of a recipe on it."""
 

@@ -54,6 +54,16 @@ LABELS: Mapping[str, Text] = {
     "fastest": text("fastest"),
     "soonest": text("soonest"),
     "greenest": text("greenest"),
+    "answering": text("answering"),
+    "silent": text("silent"),
+    "unknown": text("unknown"),
+    "passed": text("passed"),
+    "limited": text("limited"),
+    "runs_code": text("runs code"),
+    "images": text("container images"),
+    "fractions": text("shares of cards"),
+    "multi_node": text("several nodes"),
+    "shells": text("shells"),
 }
 TONES: Mapping[str, str] = {
     "running": "good",
@@ -80,6 +90,10 @@ TONES: Mapping[str, str] = {
     "given_up": "bad",
     "retrying": "wait",
     "rejected": "bad",
+    "answering": "good",
+    "silent": "bad",
+    "passed": "good",
+    "limited": "wait",
 }
 """Code → tone, shown by colour and sign; codes that are missing are neutral."""
 ENDS = frozenset({"succeeded", "failed", "cancelled"})

@@ -94,19 +94,27 @@ class Nodes(Out):
 
 
 @router.get("/nodes", tie=Tied.PROJECT, scope="nodes:read", responses={200: {"model": Nodes}})
-async def list_nodes(request: Request, nodes: NodesService, actor: Actor = CurrentActor) -> Response:
-    """List all nodes with devices, use and health, and the capacity in cards and PFLOPS."""
+async def list_nodes(
+    request: Request,
+    nodes: NodesService,
+    engine: Annotated[str | None, Query(max_length=32, description="Only nodes of this engine")] = None,
+    actor: Actor = CurrentActor,
+) -> Response:
+    """List nodes with devices, use and health, and the capacity of all nodes in cards and PFLOPS."""
     mine, language = actor.orgs_with("jobs:read"), language_of(request)
-    return await query(lambda: nodes.view_pool(actor), lambda view: _pool_out(view, mine, language))
+    return await query(lambda: nodes.view_pool(actor), lambda view: _pool_out(view, engine, mine, language))
 
 
-def _pool_out(view: PoolView, mine: frozenset[str] | None, language: str) -> dict[str, object]:
+def _pool_out(
+    view: PoolView, engine: str | None, mine: frozenset[str] | None, language: str
+) -> dict[str, object]:
     whole = view.capacity
     return {
         "items": [
             _node_out(node, view.rates, view.use(node.report.name), mine, language)
             | {"cpu_pflops": view.cpu_pflops[node.report.name]}
             for node in view.nodes
+            if engine in (None, node.engine)
         ],
         "capacity": {
             "nodes": sum(node.present for node in view.nodes),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.execution.engine_states import EngineStates
 from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.hardware.isolation import Isolation
 from pearlstreet.objects.model import BlobStore
@@ -52,3 +53,5 @@ class Execution:
     settings: ExecutionSettings = field(default_factory=ExecutionSettings)
     blobs: BlobStore | None = None
     """Store of checkpoints that move to another engine; None: they do not."""
+    states: EngineStates = field(default_factory=EngineStates)
+    """Which engines answer."""

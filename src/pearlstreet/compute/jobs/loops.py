@@ -22,7 +22,7 @@ def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
     """Return all loops that drive jobs and attempts. `others`: owners of attempts of other packages."""
     owners = by_kind(JobOwner(runtime), BuildOwner(runtime), *others)
     runtime.owners.update(owners)
-    execution = Execution(runtime.engines, owners, runtime.settings, runtime.blobs)
+    execution = Execution(runtime.engines, owners, runtime.settings, runtime.blobs, runtime.engine_states)
     return (
         inventory_loop(execution),
         prepare_loop(runtime),

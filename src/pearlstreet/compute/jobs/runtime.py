@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.execution.engine_states import EngineStates
 from pearlstreet.compute.execution.owners import Owner
 from pearlstreet.compute.execution.shells import OpenShells
 from pearlstreet.compute.jobs.spec_volume import SpecVolume
@@ -110,6 +111,10 @@ class Runtime:
     """Reader of the scheduling policy in force."""
     blobs: BlobStore = field(init=False)
     """Uploads and artefacts."""
+    engine_states: EngineStates = field(default_factory=EngineStates)
+    """Which engines answer."""
+    engine_kinds: Mapping[str, str] = field(default_factory=dict)
+    """Kind of each engine by its name; left out: the kind has the engine's name."""
     decisions: DecisionLog = field(init=False)
 
     def __post_init__(self) -> None:

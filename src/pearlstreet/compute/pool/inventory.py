@@ -81,6 +81,22 @@ def record_nodes(tx: Tx, engine: str, reports: Sequence[NodeReport]) -> bool:
     return changed
 
 
+def suspend_nodes(tx: Tx, engine: str, reports: Sequence[NodeReport], reason: Text) -> None:
+    """Write the reports of nodes that all became unhealthy because their engine is silent: one event instead of one each."""
+    for report in reports:
+        values = {"report": node_to_json(report), "healthy": report.healthy, "changed_us": tx.now_us}
+        tx.execute(
+            sa.update(nodes).where(nodes.c.name == report.name, nodes.c.engine == engine).values(**values)
+        )
+    since = to_rfc3339(tx.now_us)[:16].replace("T", " ")
+    outbox.emit(
+        tx,
+        "engine.silent",
+        {"engine": engine, "nodes": len(reports), "since": since, "reason": reason.to_json()},
+    )
+    tx.hint(CHANGED)
+
+
 def _tell_ill(tx: Tx, name: str, state: str, reason: Text | None) -> None:
     since = to_rfc3339(tx.now_us)[:16].replace("T", " ")
     told = {"node": name, "state": state, "since": since, "reason": reason.to_json() if reason else None}

@@ -50,12 +50,15 @@ def show(request: PageRequest, nodes: NodesService) -> PageResponse:
     """Show the nodes that match the filter, by name."""
     pool = nodes.view_pool(request.actor)
     state, words = request.query.get("state", ""), request.query.get("q", "")[:120].strip()
+    engine, engines = request.query.get("engine", ""), sorted({node.engine for node in pool.nodes})
     states = {node.report.name: states_of(node) for node in pool.nodes}
     counts = Counter(state for found in states.values() for state in found)
     fitting = [
         node
         for node in pool.nodes
-        if (state not in STATES or state in states[node.report.name]) and _says(node, words)
+        if (state not in STATES or state in states[node.report.name])
+        and engine in ("", node.engine)
+        and _says(node, words)
     ]
     shown = cut(fitting, page_number(request), PER_PAGE)
     return View(
@@ -66,9 +69,13 @@ def show(request: PageRequest, nodes: NodesService) -> PageResponse:
             "states": STATES,
             "state": state if state in STATES else "",
             "words": words,
+            "engine": engine,
+            "engines": engines,
             "rows": [_row(pool, node, states[node.report.name]) for node in shown.rows],
             "shown": shown,
-            "filters": {name: value for name, value in (("state", state), ("q", words)) if value},
+            "filters": {
+                name: value for name, value in (("state", state), ("engine", engine), ("q", words)) if value
+            },
         },
     )
 

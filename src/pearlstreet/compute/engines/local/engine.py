@@ -18,8 +18,10 @@ from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
+from pearlstreet.compute.engines.checks import EngineCheck
 from pearlstreet.compute.engines.local import checkpoints, clearing, images, reading, reports, shells, stager
 from pearlstreet.compute.engines.local.changes import Changes
+from pearlstreet.compute.engines.local.checks import local_checks
 from pearlstreet.compute.engines.local.detect import (
     Basis,
     detect,
@@ -127,6 +129,10 @@ class LocalEngine:
             wall=self._walls.name(),
             notices=self._walls.notices,
         )
+
+    def checks(self) -> Sequence[EngineCheck]:
+        """Return the checks of this machine: isolation, control groups, disk and the programs that images need."""
+        return local_checks(self._current_walls(), self._policy, self._folders.root)
 
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
         return Done((self._node_now(),))

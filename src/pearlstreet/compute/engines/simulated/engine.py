@@ -12,6 +12,7 @@ from pearlstreet.base.errors import check
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import text
+from pearlstreet.compute.engines.checks import EngineCheck
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
@@ -89,6 +90,17 @@ class SimulatedEngine:
 
     def capabilities(self) -> Capabilities:
         return self.cluster.capabilities()
+
+    def checks(self) -> Sequence[EngineCheck]:
+        """Return the checks: a simulated cluster only has to be simulated without injected faults to be as it says."""
+        title = text("Simulated cluster")
+        if not self._faults.plan.rules:
+            return [EngineCheck("faults", title)]
+        problem = text(
+            "It injects faults, as its settings say: {faults}",
+            faults=", ".join(rule.fault for rule in self._faults.plan.rules),
+        )
+        return [EngineCheck("faults", title, problem, text("Remove faults from its settings to end them"))]
 
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
         for node in self._faulty_nodes(Fault.DEVICE_FAILS):
