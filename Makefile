@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 slurm security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
+.PHONY: hub-clients help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 slurm security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,10 @@ crash: setup ## Kill the server, and PostgreSQL, at random moments under load (C
 
 fuzz: setup ## Schemathesis over the whole API by five roles, and what it once found (N=100000 SEED=1 WORKERS=2)
 	PEARL_FUZZ_REQUESTS=$(N) PEARL_FUZZ_SEED=$(SEED) PEARL_FUZZ_WORKERS=$(WORKERS) $(PYTEST) -m "slow or not slow" tests/fuzz $(ARGS)
+
+hub-clients: setup ## Official Hugging Face clients of three generations against a live hub
+	@sh scripts/hub_clients.sh
+	PEARL_REQUIRE_ENGINES=1 $(PYTEST) -m "slow or not slow" tests/hub_clients $(ARGS)
 
 s3: setup ## The store of blobs on a real S3 server (Ceph's gateway, which the test starts)
 	PEARL_REQUIRE_ENGINES=1 $(PYTEST) -m "slow or not slow" tests/unit/objects tests/faults/test_s3.py $(ARGS)

@@ -12,6 +12,7 @@ from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
 from pearlstreet.http.limits import HttpLimits
 from pearlstreet.http.stream_limiter import StreamLimiter
+from pearlstreet.hub.hub import Hub
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -45,6 +46,8 @@ class Center:
 
     store: Store
     version: str
+    hub: Hub
+    """Repositories of data sets and models."""
     name: str = "pearlstreet"
     oidc: Mapping[str, OidcClient] = field(default_factory=dict)
     """Sign-in providers by name."""

@@ -18,6 +18,13 @@ from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.queueing.tables import warnings
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.energy.tables import energy_measured
+from pearlstreet.hub.contents import stage_blob
+from pearlstreet.hub.downloads import record_download
+from pearlstreet.hub.model import Changes, Gate, RepoKind, TreeEntry, Visibility
+from pearlstreet.hub.repositories import change_settings, create_repo
+from pearlstreet.hub.requests import request_access
+from pearlstreet.hub.revisions import create_commit
+from pearlstreet.hub.tables import xorb_grants
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.prices import current_prices
@@ -29,6 +36,7 @@ from pearlstreet.storage.levels import change_level
 from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import loop_failures
 from pearlstreet.tenancy import invitations, orgs, users
+from pearlstreet.tenancy.authentication import authenticate
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.notices.tables import notices, preferences
 from pearlstreet.tenancy.scopes import OrgRole
@@ -79,6 +87,7 @@ def fill_tenant(world: World, marker: str, factor: int) -> Tenant:
     _add_limits(world, tenant)
     _add_work(world, tenant)
     _add_quotes(world, tenant)
+    _add_repository(world, tenant)
     _add_use_of_last_month(world, tenant)
     return tenant
 
@@ -126,6 +135,32 @@ def _add_people(world: World, tenant: Tenant) -> None:
     body = {"slug": f"{marker}-vision", "name": f"{marker} vision project"}
     second = _ask(world, "POST", f"/orgs/{tenant.slug}/projects", tenant.keys["owner"], body)
     tenant.ids["project"] += [second["id"], second["slug"]]
+
+
+def _add_repository(world: World, tenant: Tenant) -> None:
+    """A private repository with something in each of its tables."""
+    store, marker, center = world.center.store, tenant.marker, world.center
+    actor = authenticate(store, tenant.keys["owner"])
+    name = f"{tenant.slug}/{marker}-model"
+    repo = create_repo(store, actor, RepoKind.MODEL, name)
+    content = f"{marker} weights".encode() * tenant.factor
+    blob = center.hub.blobs.keep(iter([content]), f"{marker}-file", limit_bytes=1 << 20)
+    stage_blob(store, repo, blob)
+    files = {f"{marker}.bin": TreeEntry(f"{marker}.bin", blob.sha256, blob.size_bytes, "")}
+    commit = create_commit(
+        store, center.hub, actor, RepoKind.MODEL, name, "main", Changes(files), title=f"{marker} weights",
+        card={"license": f"{marker}-licence"},
+    )  # fmt: skip
+    record_download(store, actor, repo, commit.id, blob.size_bytes)
+    change_settings(
+        store, actor, RepoKind.MODEL, name, visibility=Visibility.PRIVATE, gate=Gate.MANUAL,
+        shared_with=[tenant.slug],
+    )  # fmt: skip
+    request_access(store, actor, RepoKind.MODEL, name, f"{marker} note")
+    other = center.hub.blobs.keep(iter([content * 2]), f"{marker}-staged", limit_bytes=1 << 20)
+    stage_blob(store, repo, other)
+    grant = {"xorb_hash": other.sha256, "repo_id": repo.id, "first_chunk": 0, "end_chunk": tenant.factor}
+    store.write(lambda tx: tx.execute(sa.insert(xorb_grants).values(**grant)))
 
 
 def _set_password(world: World, tenant: Tenant, role: str, name: str) -> None:

@@ -8,6 +8,7 @@ from pearlstreet.compute.pool import tables as pool_tables
 from pearlstreet.compute.queueing import tables as queueing_tables
 from pearlstreet.compute.whatif import tables as what_if_tables
 from pearlstreet.energy import tables as energy_tables
+from pearlstreet.hub import tables as hub_tables
 from pearlstreet.ledger import tables as ledger_tables
 from pearlstreet.offboarding import tables as closing_tables
 from pearlstreet.quotes import tables as quote_tables
@@ -25,6 +26,7 @@ ALL = (
     execution_tables,
     storage_tables,
     queueing_tables,
+    hub_tables,
     job_tables,
     what_if_tables,
     quote_tables,

@@ -1,4 +1,4 @@
-"""Routes requests: /api, /health and /metrics go to the API, all other paths to the console."""
+"""Routes requests: /api, /health and /metrics go to the API, /hf to the hub, all other paths to the console."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pearlstreet.console.app import create_console
 from pearlstreet.http.addresses import address_key
 from pearlstreet.http.request_body import BodyBudget, HeldBody
 from pearlstreet.http.request_limiter import RequestLimiter
+from pearlstreet.hubapi.app import create_hub_api
+from pearlstreet.hubapi.call import PREFIX as HUB_PREFIX
 
 MACHINE_PATHS = ("/health", "/metrics")
 MACHINE_PREFIX = "/api/"
@@ -34,6 +36,7 @@ def create_web(
     `https_only_days`: days of the HSTS header sent to browsers that use HTTPS (RFC 6797); 0: no header.
     """
     api, console = create_api(center, services), create_console(center, services)
+    hub = create_hub_api(center)
     budget = BodyBudget()
     limiter = RequestLimiter(requests_per_address) if requests_per_address else None
     promise = f"max-age={round(https_only_days * DAY_S)}".encode()
@@ -44,7 +47,8 @@ def create_web(
         # RFC 6797, 7.2 forbids the header over plain HTTP, where any middlebox could have added it.
         if https_only_days > 0 and scope.get("scheme") == "https":
             send = _promising(promise, send)
-        await limited(api if to_api else console, scope, receive, send)
+        to_hub = scope["type"] == "http" and path.startswith(HUB_PREFIX + "/")
+        await limited(hub if to_hub else api if to_api else console, scope, receive, send)
 
     async def limited(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +57,7 @@ def create_web(
         host = scope["client"][0] if scope.get("client") else "-"
         address = address_key(host)
         body = None
-        if scope["method"] not in BODILESS and scope["path"] not in UNLIMITED:
+        if scope["method"] not in BODILESS and scope["path"] not in UNLIMITED and app is not hub:
             body = receive = HeldBody(receive, budget, address)
         if limiter is not None:
             try:

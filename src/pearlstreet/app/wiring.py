@@ -32,6 +32,8 @@ from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.compute.whatif.loop import what_if_loop
 from pearlstreet.energy.measuring import measure_loop
 from pearlstreet.http.stream_limiter import StreamLimiter
+from pearlstreet.hub.collector import hub_loop
+from pearlstreet.hub.hub import Hub
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.objects.configured import blobs_from_settings
@@ -183,6 +185,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     center = Center(
         store=store,
         version=__version__,
+        hub=Hub(runtime.blobs, folders.root / "hub", runtime.settings),
         name=settings.name,
         oidc=clients_from_settings(settings.oidc, store.clock),
         public_url=settings.public_url.rstrip("/"),
@@ -205,6 +208,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         *ledger_loops(),
         calibration_loop(),
         closing_loop(runtime),
+        hub_loop(center.hub),
         measure_loop(runtime),
         *notice_loops(channels, store.clock),
         events_loop(settings.data / "log"),

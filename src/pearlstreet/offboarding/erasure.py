@@ -21,6 +21,8 @@ from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.queueing import tables as queueing
 from pearlstreet.compute.whatif.tables import what_ifs
+from pearlstreet.hub import tables as hub
+from pearlstreet.hub.repositories import OF_REPO
 from pearlstreet.ledger import tables as books
 from pearlstreet.offboarding.tables import closings
 from pearlstreet.quotes import tables as offered
@@ -70,6 +72,10 @@ def _its_deliveries(org_id: str) -> sa.ColumnElement[bool]:
     return (sent.org_id == org_id) | (sent.target_id == org_id) | sent.target_id.in_(hooks)
 
 
+def _of_its_repos(table: sa.Table) -> Condition:
+    return lambda org_id: table.c.repo_id.in_(sa.select(hub.repos.c.id).where(hub.repos.c.org_id == org_id))
+
+
 ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (state_events, _of_its_jobs(state_events.c.entity_id)),
     (work.waits, _of_its_jobs(work.waits.c.job_id)),
@@ -88,6 +94,8 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (stored.storage_levels, _of_org(stored.storage_levels)),
     (work.retention_rules, _of_org(work.retention_rules)),
     (queueing.warnings, _of_org(queueing.warnings)),
+    *((table, _of_its_repos(table)) for table in OF_REPO),
+    (hub.repos, _of_org(hub.repos)),
     (what_ifs, _of_org(what_ifs)),
     (offered.quotes, _of_org(offered.quotes)),
     (offered.lessons, _of_org(offered.lessons)),
@@ -124,6 +132,10 @@ KEPT: Mapping[str, str] = {
     "closings": "what this was",
     "loop_failures": "row ids and errors, for the operators; gone when the row goes on",
     "named_leases": "of the center",
+    **dict.fromkeys(
+        ("hub_contents", "hub_xorbs", "hub_segment_xorbs", "hub_dedup_chunks"),
+        "digests only, shared by organisations; the collector deletes those that no repository names, and their bytes",
+    ),
     "meta": "of the center",
     "outbox_cursors": "of the center",
     "nodes": "of the center",
@@ -217,6 +229,10 @@ def _named_by_others(tx: Tx, names: list[str], org_id: str) -> set[str]:
     for table in (work.uploads, work.artefacts, running.checkpoint_files):
         query = sa.select(table.c.sha256).where(table.c.sha256.in_(names), table.c.org_id != org_id)
         shared |= set(tx.execute(query).scalars())
+    # Bytes of repositories are left to the hub's collector.
+    shared |= set(
+        tx.execute(sa.select(hub.contents.c.sha256).where(hub.contents.c.sha256.in_(names))).scalars()
+    )
     return shared
 
 

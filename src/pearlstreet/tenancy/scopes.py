@@ -14,6 +14,8 @@ SCOPES: Mapping[str, str] = {
     "jobs:write": "Submit jobs and upload their inputs",
     "jobs:cancel": "Cancel jobs",
     "jobs:exec": "Run commands inside running jobs",
+    "hub:read": "See repositories of data sets and models, and download their files",
+    "hub:write": "Create and change repositories of data sets and models",
     "nodes:read": "See nodes, accelerators and capacity",
     "nodes:write": "Drain, resume, label and benchmark nodes",
     "keys:own": "Create, list and revoke one's own API keys",
@@ -72,6 +74,7 @@ class OperatorRole(StrEnum):
 EVERYONE = frozenset(
     {
         "energy:read",
+        "hub:read",
         "keys:own",
         "membership:own",
         "nodes:read",
@@ -91,7 +94,7 @@ _VIEWER = EVERYONE | {
     "quotas:read",
     "secrets:read",
 }
-_MEMBER = _VIEWER | {"jobs:write", "jobs:cancel", "jobs:exec", "secrets:write"}
+_MEMBER = _VIEWER | {"hub:write", "jobs:write", "jobs:cancel", "jobs:exec", "secrets:write"}
 _OWNER = _MEMBER | {
     "users:write",
     "projects:write",
@@ -149,6 +152,8 @@ PROJECT_SCOPES = frozenset(
     {
         "credit:read",
         "energy:read",
+        "hub:read",
+        "hub:write",
         "jobs:cancel",
         "jobs:exec",
         "jobs:read",

@@ -17,6 +17,8 @@ INSIDE: Mapping[str, set[OrgRole]] = {
     "jobs:write": {OrgRole.OWNER, OrgRole.MEMBER},
     "jobs:cancel": {OrgRole.OWNER, OrgRole.MEMBER},
     "jobs:exec": {OrgRole.OWNER, OrgRole.MEMBER},
+    "hub:read": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
+    "hub:write": {OrgRole.OWNER, OrgRole.MEMBER},
     "nodes:read": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "keys:own": {OrgRole.OWNER, OrgRole.MEMBER, OrgRole.VIEWER},
     "keys:read": {OrgRole.OWNER},
@@ -44,6 +46,7 @@ INSIDE: Mapping[str, set[OrgRole]] = {
 CENTER: Mapping[str, set[OperatorRole]] = {
     "jobs:read": {OperatorRole.SYSTEM},
     "jobs:cancel": {OperatorRole.SYSTEM},
+    "hub:read": set(OperatorRole),
     "nodes:read": set(OperatorRole),
     "nodes:write": {OperatorRole.SYSTEM},
     "keys:own": set(OperatorRole),

@@ -13,6 +13,7 @@ from pearlstreet.compute.jobs.preparing import FAILED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, needed_ids, prepared_folder
 from pearlstreet.compute.jobs.tables import artefacts, preparations, uploads
+from pearlstreet.hub.tables import contents, xorbs
 from pearlstreet.store.core import Row, Store, Tx
 
 ORPHAN_S = 86_400.0
@@ -41,7 +42,7 @@ def _drop_rows(tx: Tx, query: sa.Select[tuple[object]]) -> Sequence[Row]:
 
 
 def drop_orphans(runtime: Runtime, store: Store, shard: int) -> int:
-    """Delete the blobs of one shard that no upload, artefact and checkpoint names, and stray temporary files.
+    """Delete the blobs of one shard that no upload, artefact, checkpoint, repository or xorb names, and stray temporary files.
 
     Returns the number of deleted blobs.
     """
@@ -58,6 +59,8 @@ def _named(tx: Tx, names: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for start in range(0, len(names), 500):
         part = names[start : start + 500]
-        for table in (uploads, artefacts, checkpoint_files):
+        for table in (uploads, artefacts, checkpoint_files, xorbs):
             found |= set(tx.execute(sa.select(table.c.sha256).where(table.c.sha256.in_(part))).scalars())
+        stored = contents.c.sha256.in_(part) & contents.c.segments.is_(None)
+        found |= set(tx.execute(sa.select(contents.c.sha256).where(stored)).scalars())
     return found
