@@ -11,6 +11,7 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
 from pearlstreet.http.limits import HttpLimits
+from pearlstreet.http.rate_limiter import Rates
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.hub.hub import Hub
 from pearlstreet.store import audit
@@ -27,17 +28,6 @@ class BackupFile:
     name: str
     size_bytes: int
     at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Rate limits of requests and of new accounts; 0: no limit. Bursts may have ten seconds' worth of requests."""
-
-    key_per_s: float = 500.0
-    address_per_s: float = 1_000.0
-    sign_ins_per_minute: float = 120.0
-    org_accounts_per_day: int = 100
-    """Accounts that owners of one organisation make in 24 h."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
+from pearlstreet.hub.tables import access_requests
 from pearlstreet.hub.xet.hashes import hash_text
 from pearlstreet.hubapi.app import create_hub_api
+from pearlstreet.store.audit import audit as audit_rows
 from tests.api.world import Browser, World, a_world
 
 
@@ -190,3 +193,67 @@ def test_a_gate_opens_by_decision_and_a_revoked_key_ends_a_link(hub: HubCaller, 
         == 200
     )
     assert hub.send("GET", file, "stranger").content == b"hello"
+
+
+def test_requests_are_decided_by_person_or_id_and_end_in_time(hub: HubCaller) -> None:
+    assert hub.create("acme/licensed", visibility="public").status_code == 200
+    card = b"---\nlicense: mit\n---\n"
+    assert hub.commit("acme/licensed", small("README.md", card)).status_code == 200
+    at = "/api/models/acme/licensed"
+    for days in (-1, 1.5, True, "7", 10**9):
+        assert hub.send("PUT", at + "/settings", json={"gateDays": days}).status_code == 422
+    assert hub.send("PUT", at + "/settings", json={"gated": "manual", "gateDays": 7}).status_code == 200
+    requests, file = at + "/user-access-request", "/acme/licensed/resolve/main/README.md"
+
+    def decide(state: str, **who: str) -> int:
+        return hub.send("POST", requests + "/handle", json={"status": state, **who}).status_code
+
+    def listed(state: str) -> list[Any]:
+        found: list[Any] = hub.send("GET", f"{requests}/{state}").json()
+        return found
+
+    assert decide("accepted", user="stranger") == 404 and decide("accepted", user="nobody-here") == 404
+    assert hub.send("POST", requests, "stranger", json={"note": "for a course"}).status_code == 200
+    assert hub.send("POST", requests, "stranger").status_code == 409
+    waiting = listed("pending")[0]
+    assert waiting["fields"] == {"note": "for a course"} and waiting["expires"] is None
+    assert decide("maybe", user="stranger") == 422
+    assert decide("accepted", requestId=waiting["requestId"]) == 200
+    assert hub.send("GET", file, "stranger").content == card
+    assert listed("accepted")[0]["expires"] > listed("accepted")[0]["timestamp"]
+    again = hub.send("POST", requests, "stranger")
+    assert again.json() == {"status": "accepted"}, "asking again must not end the access"
+    assert hub.send("GET", file, "stranger").status_code == 200
+    for state in ("pending", "rejected"):
+        assert decide(state, user="stranger") == 200
+        assert hub.send("GET", file, "stranger").headers["x-error-code"] == "GatedRepo"
+        assert [one["user"]["user"] for one in listed(state)] == ["stranger"]
+    assert hub.send("POST", requests, "stranger").status_code == 409
+    grant = hub.send("POST", requests + "/grant", json={"user": "stranger"})
+    assert grant.status_code == 200 and hub.send("GET", file, "stranger").status_code == 200
+
+    ended = sa.update(access_requests).values(expires_us=access_requests.c.at_us)
+    hub.world.center.store.write(lambda tx: tx.execute(ended))
+    assert hub.send("GET", file, "stranger").headers["x-error-code"] == "GatedRepo"
+    assert [one["expired"] for one in listed("accepted")] == [True]
+    assert hub.send("POST", requests, "stranger").json() == {"status": "pending"}
+    assert hub.send("PUT", at + "/settings", json={"gated": "auto"}).status_code == 200
+    assert decide("rejected", user="stranger") == 200 and decide("pending", user="owner") == 404
+
+    rows = hub.world.center.store.read(
+        lambda tx: tx.rows(sa.select(audit_rows).where(audit_rows.c.action.like("hub.access.%")))
+    )
+    asked = [row["details"] for row in rows if row["action"] == "hub.access.request"]
+    assert {"user", "licence", "state"} <= set(json.loads(asked[-1])), "which licence was accepted is kept"
+    assert {row["action"] for row in rows} == {"hub.access.request", "hub.access.decide"}
+
+
+def test_only_administrators_see_who_asked(hub: HubCaller) -> None:
+    requests = "/api/models/acme/licensed/user-access-request"
+    for role in ("stranger", "viewer", "member"):
+        assert hub.send("GET", requests + "/pending", role).status_code == 403, role
+        body = {"user": "stranger", "status": "accepted"}
+        assert hub.send("POST", requests + "/handle", role, json=body).status_code == 403, role
+        assert hub.send("POST", requests + "/grant", role, json=body).status_code == 403, role
+    assert hub.send("POST", "/api/models/acme/secret/user-access-request", "stranger").status_code == 404
+    assert hub.send("POST", "/api/models/acme/secret/user-access-request").status_code == 409

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.api.world import a_world
+from pearlstreet.app.web import create_web
+from tests.api.world import Browser, a_world
 
 
 def test_one_request_too_many_is_told_when_to_come_back(tmp_path: Path) -> None:
@@ -51,3 +52,17 @@ def test_a_narrow_key_gives_no_role_beyond_its_own_scopes(tmp_path: Path) -> Non
         ):
             assert answer.status_code == 403 and "which its key lacks" in answer.json()["detail"]
         assert world.get("/users/mallory", "security").status_code == 404
+
+
+def test_the_hub_and_the_api_share_the_limit_of_a_key(tmp_path: Path) -> None:
+    with a_world(tmp_path, rate_key_per_s=0.3, rate_address_per_s=0.0) as world:
+        browser = Browser(create_web(world.center, world.services))
+        headers = {"authorization": f"Bearer {world.keys['owner']}"}
+        paths = ("/hf/api/whoami-v2", "/api/v1/me", "/hf/api/models", "/hf/api/whoami-v2")
+        answers = [browser.send("GET", path, headers=headers) for path in paths]
+        browser.close()
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[0].headers["ratelimit"] == '"key";r=2;t=0'
+        refused = answers[-1]
+        assert 0 < int(refused.headers["retry-after"]) <= 4 and "wait" in refused.headers["x-error-message"]
+        assert refused.headers["ratelimit"].startswith('"key";r=0;t=')

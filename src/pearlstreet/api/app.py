@@ -21,11 +21,11 @@ from pearlstreet.api.log_streams import LogStreams
 from pearlstreet.api.middleware import ApiMiddleware, request_numbers
 from pearlstreet.api.models import ERRORS, ProblemDocument
 from pearlstreet.api.openapi import document
-from pearlstreet.api.rate_limit import RateLimiter
 from pearlstreet.api.routes import prices, system
 from pearlstreet.api.routing import API_PREFIX, RouteFacts, SecuredRouter, in_thread
 from pearlstreet.base.services import Services
 from pearlstreet.center import Center
+from pearlstreet.http.rate_limiter import RateLimiter
 from pearlstreet.services.jobs import JobsService
 
 PREFIX = API_PREFIX
@@ -48,8 +48,11 @@ UNLIMITED = (f"{PREFIX}/uploads",)
 """Paths that limit the size of their body themselves."""
 
 
-def create_api(center: Center, services: Services) -> FastAPI:
-    """Return the app that serves one center. Raises RuntimeError for a route that names a service which the center lacks."""
+def create_api(center: Center, services: Services, limiter: RateLimiter | None = None) -> FastAPI:
+    """Return the app that serves one center. Raises RuntimeError for a route that names a service which the center lacks.
+
+    `limiter`: rate limits that the API shares with other apps of the center; None: its own.
+    """
     for router in (*ROUTERS, system.root_router):
         for kind in router.services:
             services.get(kind)
@@ -60,7 +63,7 @@ def create_api(center: Center, services: Services) -> FastAPI:
     app.state.health = system.HealthCheck(center.store)
     problem.install(app, _methods_at)
     numbers = request_numbers(center.store.clock, center.store.rng)
-    limiter = RateLimiter(center.rates, center.store.clock, PREFIX)
+    limiter = limiter or RateLimiter(center.rates, center.store.clock, PREFIX)
     app.add_middleware(ApiMiddleware, unlimited=UNLIMITED, numbers=numbers, limiter=limiter)
     _mount_routes(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -12,13 +12,13 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pearlstreet.api.problem import respond
-from pearlstreet.api.rate_limit import RateDecision, RateLimiter
 from pearlstreet.api.request_inputs import BODY_LIMIT_BYTES, too_large
 from pearlstreet.base.clock import Clock
 from pearlstreet.base.errors import InvalidInput, PearlError, Problem
 from pearlstreet.base.ids import encode
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import text
+from pearlstreet.http.rate_limiter import RateDecision, RateLimiter
 from pearlstreet.http.request_body import check_encoding
 
 SIGN_IN_BODY_BYTES = 64 << 10

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pearlstreet.api.app import PREFIX as API_PREFIX
 from pearlstreet.api.app import UNLIMITED, create_api
 from pearlstreet.api.problem import respond
 from pearlstreet.base.errors import TooMany
@@ -14,6 +15,7 @@ from pearlstreet.base.services import Services
 from pearlstreet.center import Center
 from pearlstreet.console.app import create_console
 from pearlstreet.http.addresses import address_key
+from pearlstreet.http.rate_limiter import RateLimiter
 from pearlstreet.http.request_body import BodyBudget, HeldBody
 from pearlstreet.http.request_limiter import RequestLimiter
 from pearlstreet.hubapi.app import create_hub_api
@@ -35,8 +37,9 @@ def create_web(
 
     `https_only_days`: days of the HSTS header sent to browsers that use HTTPS (RFC 6797); 0: no header.
     """
-    api, console = create_api(center, services), create_console(center, services)
-    hub = create_hub_api(center)
+    rates = RateLimiter(center.rates, center.store.clock, API_PREFIX, (HUB_PREFIX,))
+    api, console = create_api(center, services, rates), create_console(center, services)
+    hub = create_hub_api(center, rates)
     budget = BodyBudget()
     limiter = RequestLimiter(requests_per_address) if requests_per_address else None
     promise = f"max-age={round(https_only_days * DAY_S)}".encode()

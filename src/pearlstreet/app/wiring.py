@@ -25,12 +25,13 @@ from pearlstreet.base.plugins import problems as plugin_problems
 from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.services import Services
 from pearlstreet.base.text import Text, text
-from pearlstreet.center import Center, Rates
+from pearlstreet.center import Center
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
 from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.compute.whatif.loop import what_if_loop
 from pearlstreet.energy.measuring import measure_loop
+from pearlstreet.http.rate_limiter import Rates
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.hub.collector import hub_loop
 from pearlstreet.hub.hub import Hub

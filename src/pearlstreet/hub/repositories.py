@@ -157,7 +157,10 @@ def change_settings(
     jobs_only: bool | None = None,
     shared_with: Sequence[str] | None = None,
 ) -> Repository:
-    """Change who may see and download a repository. Raises RepoNotFound, Forbidden, NotFound for an unknown organisation."""
+    """Change who may see and download a repository; None leaves a setting as it is. `gate_days` 0: without end.
+
+    Raises RepoNotFound, Forbidden, NotFound for an unknown organisation.
+    """
 
     def command(tx: Tx) -> Repository:
         repo = find_repo(tx, actor, kind, full_name, admin=True)
@@ -165,7 +168,9 @@ def change_settings(
         if visibility is not None:
             values["visibility"] = visibility.value
         if gate is not None:
-            values |= {"gate": gate.value, "gate_days": gate_days}
+            values["gate"] = gate.value
+        if gate_days is not None:
+            values["gate_days"] = gate_days or None
         if jobs_only is not None:
             values["jobs_only"] = jobs_only
         if values:

@@ -33,23 +33,30 @@ class AccessRequest:
     at_us: int
     decided_by: str | None
     expires_us: int | None
+    is_expired: bool = False
+    """Whether the request was accepted for a time that is over."""
 
 
 def request_access(
     store: Store, actor: Actor, kind: RepoKind, full_name: str, note: str = ""
 ) -> AccessRequest:
-    """Request the files of a gated repository, which also accepts its licence. Raises RepoNotFound, Conflict."""
+    """Request the files of a gated repository, which also accepts its licence; one in force is returned unchanged.
+
+    Raises RepoNotFound, and Conflict if the repository has no gate or the request waits or was rejected.
+    """
 
     def command(tx: Tx) -> AccessRequest:
         repo = find_repo(tx, actor, kind, full_name)
         if repo.gate is Gate.NONE or not actor.user_id:
             raise Conflict(text("{name} is not gated", name=repo.full_name))
         own = (access_requests.c.repo_id == repo.id) & (access_requests.c.user_id == actor.user_id)
-        row = tx.first(sa.select(access_requests).where(own))
-        if row is not None and row["state"] != RequestState.ACCEPTED:
-            raise Conflict(
-                text("Your request for {name} is {state}", name=repo.full_name, state=row["state"])
-            )
+        before = next(iter(_list(tx, own)), None)
+        if before is not None and before.state is RequestState.PENDING:
+            raise Conflict(text("Your request for {name} waits for a decision", name=repo.full_name))
+        if before is not None and before.state is RequestState.REJECTED:
+            raise Conflict(text("Your request for {name} was rejected", name=repo.full_name))
+        if before is not None and not before.is_expired:
+            return before
         tx.execute(sa.delete(access_requests).where(own))
         state = RequestState.ACCEPTED if repo.gate is Gate.AUTO else RequestState.PENDING
         request_id = tx.new_id("req")
@@ -64,10 +71,23 @@ def request_access(
                 expires_us=_expiry(tx, repo) if state is RequestState.ACCEPTED else None,
             )
         )
-        _audit(tx, actor, "hub.access.request", repo, user=actor.login, state=state.value)
+        # The licence as it was shown to the person: the card may name another one later.
+        licence = {"licence": repo.card.get("license"), "state": state.value}
+        _audit(tx, actor, "hub.access.request", repo, user=actor.login, **licence)
         return _list(tx, access_requests.c.id == request_id)[0]
 
     return store.write(command)
+
+
+def own_request(store: Store, actor: Actor, kind: RepoKind, full_name: str) -> AccessRequest | None:
+    """Return the caller's request for a repository, if there is one. Raises RepoNotFound."""
+
+    def query(tx: Tx) -> AccessRequest | None:
+        repo = find_repo(tx, actor, kind, full_name)
+        own = (access_requests.c.repo_id == repo.id) & (access_requests.c.user_id == actor.user_id)
+        return next(iter(_list(tx, own)), None)
+
+    return store.read(query)
 
 
 def list_requests(
@@ -94,14 +114,22 @@ def decide_request(
     *,
     grant: bool = False,
 ) -> AccessRequest:
-    """Decide a person's request; with `grant` also without one. Raises RepoNotFound, Forbidden, NotFound."""
+    """Decide a request, named by its person or its id; `pending` withdraws a decision, `grant` needs no request.
+
+    Raises RepoNotFound, Forbidden, NotFound.
+    """
 
     def command(tx: Tx) -> AccessRequest:
         repo = find_repo(tx, actor, kind, full_name, admin=True)
+        of_repo = access_requests.c.repo_id == repo.id
         user_id = tx.scalar(sa.select(users.c.id).where(users.c.name == user))
-        here = (access_requests.c.repo_id == repo.id) & (access_requests.c.user_id == user_id)
-        if user_id is None or (not grant and tx.first(sa.select(access_requests).where(here)) is None):
-            raise NotFound(text("{user} has not requested access", user=user[:80]))
+        if user_id is None:
+            by_id = sa.select(access_requests.c.user_id).where(of_repo, access_requests.c.id == user)
+            user_id = tx.scalar(by_id)
+        here = of_repo & (access_requests.c.user_id == user_id)
+        before = next(iter(_list(tx, here)), None)
+        if user_id is None or (before is None and not grant):
+            raise NotFound(text("{user} has not requested access", user=ascii(user[:80])[1:-1]))
         values = {
             "state": state.value,
             "decided_by": actor.login,
@@ -110,9 +138,11 @@ def decide_request(
         }
         if not tx.execute(sa.update(access_requests).where(here).values(**values)).rowcount:
             values |= {"id": tx.new_id("req"), "repo_id": repo.id, "user_id": user_id}
-            tx.execute(sa.insert(access_requests).values(note=note[:500], at_us=tx.now_us, **values))
-        _audit(tx, actor, "hub.access.decide", repo, user=user, state=state.value, note=note[:500])
-        return _list(tx, here)[0]
+            tx.execute(sa.insert(access_requests).values(note="", at_us=tx.now_us, **values))
+        decided = _list(tx, here)[0]
+        said = {"before": before.state.value if before else None, "state": state.value, "note": note[:500]}
+        _audit(tx, actor, "hub.access.decide", repo, user=decided.user_name, **said)
+        return decided
 
     return store.write(command)
 
@@ -158,6 +188,7 @@ def _list(tx: Tx, condition: sa.ColumnElement[bool]) -> list[AccessRequest]:
             row["at_us"],
             row["decided_by"],
             row["expires_us"],
+            row["expires_us"] is not None and row["expires_us"] <= tx.now_us,
         )
         for row in tx.rows(query)
     ]

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pearlstreet.base.text import text
 from pearlstreet.center import Center
+from pearlstreet.http.rate_limiter import RateLimiter
 from pearlstreet.http.request_body import check_encoding
 from pearlstreet.hub.model import RepoNotFound
 from pearlstreet.hubapi import cas, commits, files, lfs, repos
@@ -61,14 +62,21 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 """Method, path and handler of each route. In a path, `{x}` is a part of a segment and `*` all segments that follow."""
 
 
-def create_hub_api(center: Center) -> ASGIApp:
-    """Return the app that serves the hub of one center."""
+def create_hub_api(center: Center, limiter: RateLimiter | None = None) -> ASGIApp:
+    """Return the app that serves the hub of one center. `limiter`: rate limits shared with the API; None: its own."""
+    limiter = limiter or RateLimiter(center.rates, center.store.clock, PREFIX)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        response = await _respond(center, request)
+        taken = limiter.take(scope)
+        if taken is not None and taken.wait_s > 0:
+            response: Response = error_response(request, taken.refusal)
+        else:
+            response = await _respond(center, request)
+        for name, value in taken.headers if taken is not None else ():
+            response.headers[name.decode()] = value.decode()
         response.headers.setdefault("x-content-type-options", "nosniff")
         response.headers.setdefault("cache-control", "no-store")
         await response(scope, receive, send)

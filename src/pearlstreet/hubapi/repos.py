@@ -31,6 +31,8 @@ from pearlstreet.tenancy.model import Actor
 
 PAGE = 100
 SIBLINGS_MAX = 100_000
+DAYS_MAX = 3650
+"""Longest time in days for which an accepted request gives access; 0 days mean without end."""
 
 
 async def whoami(call: Call) -> Response:
@@ -149,7 +151,7 @@ async def move(call: Call) -> Response:
 
 
 async def settings(call: Call) -> Response:
-    """Change visibility and gate."""
+    """Change visibility and gate. Beside the clients' fields, `gateDays`: time for which an accepted request holds."""
     actor, body = await call.actor(), await call.json()
     gate = None
     if "gated" in body:
@@ -158,10 +160,16 @@ async def settings(call: Call) -> Response:
             message = text("gated is one of: auto, manual, false")
             raise InvalidInput(message, problems=[Problem("gated", message)])
         gate = Gate(said)
+    days = body.get("gateDays")
+    if days is not None and (
+        not isinstance(days, int) or isinstance(days, bool) or not 0 <= days <= DAYS_MAX
+    ):
+        message = text("gateDays is a number of days from 0 (without end) to {most}", most=DAYS_MAX)
+        raise InvalidInput(message, problems=[Problem("gateDays", message)])
     visibility = _visibility(body)
     made = await in_thread(
         lambda: service.change_settings(
-            call.store, actor, call.kind, call.name, visibility=visibility, gate=gate
+            call.store, actor, call.kind, call.name, visibility=visibility, gate=gate, gate_days=days
         )
     )
     return answer({"private": made.visibility is not Visibility.PUBLIC, "gated": made.gate.value or False})
@@ -365,10 +373,13 @@ async def list_requests(call: Call) -> Response:
     return answer(
         [
             {
+                "requestId": row.id,
                 "user": {"user": row.user_name, "fullname": row.display_name, "email": None},
                 "status": row.state.value,
                 "timestamp": time_text(row.at_us),
                 "fields": {"note": row.note},
+                "expires": time_text(row.expires_us) if row.expires_us is not None else None,
+                "expired": row.is_expired,
             }
             for row in rows
         ]
@@ -383,7 +394,8 @@ async def handle_request(call: Call) -> Response:
     except ValueError:
         message = text("status is one of: pending, accepted, rejected")
         raise InvalidInput(message, problems=[Problem("status", message)]) from None
-    user, note = text_of(body, "user", limit=80), text_of(body, "rejectionReason", limit=500)
+    user = text_of(body, "user", limit=80) or text_of(body, "requestId", limit=80)
+    note = text_of(body, "rejectionReason", limit=500)
     await in_thread(lambda: access.decide_request(call.store, actor, call.kind, call.name, user, state, note))
     return answer({})
 

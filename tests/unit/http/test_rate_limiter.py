@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from pearlstreet.api.rate_limit import Buckets, RateLimiter
 from pearlstreet.base.clock import VirtualClock
-from pearlstreet.center import Rates
+from pearlstreet.http.rate_limiter import Buckets, RateLimiter, Rates
 
 PREFIX = "/api/v1"
 

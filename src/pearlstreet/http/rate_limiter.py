@@ -17,7 +17,6 @@ from starlette.types import Scope
 from pearlstreet.base.clock import Clock
 from pearlstreet.base.errors import TooMany
 from pearlstreet.base.text import text
-from pearlstreet.center import Rates
 from pearlstreet.http.addresses import address_key
 
 BURST_S = 10.0
@@ -26,6 +25,17 @@ BUCKETS_MAX = 50_000
 """Maximum number of buckets of one kind; beyond it the least recently used, which are nearly full again, are dropped."""
 SIGN_IN = ("sign-in", "set-password", "password", "oidc")
 """First path segments, below the prefix, of the routes that authenticate by password or identity provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rate limits of requests and of new accounts; 0: no limit. Bursts may have ten seconds' worth of requests."""
+
+    key_per_s: float = 500.0
+    address_per_s: float = 1_000.0
+    sign_ins_per_minute: float = 120.0
+    org_accounts_per_day: int = 100
+    """Accounts that owners of one organisation make in 24 h."""
 
 
 @dataclass(slots=True)
@@ -92,10 +102,12 @@ class Buckets:
 
 
 class RateLimiter:
-    """The rate limits of a center. A rate of 0 means no limit."""
+    """The rate limits of a center, the same buckets for the API and the hub. A rate of 0 means no limit."""
 
-    def __init__(self, rates: Rates, clock: Clock, prefix: str) -> None:
+    def __init__(self, rates: Rates, clock: Clock, prefix: str, other_prefixes: Sequence[str] = ()) -> None:
+        """`prefix`: of the API, which has the routes of sign-in; `other_prefixes`: further paths that are limited."""
         self._clock, self._prefix = clock, prefix + "/"
+        self._prefixes = (self._prefix, *(other + "/" for other in other_prefixes))
         self._address = _buckets("address", rates.address_per_s)
         self._key = _buckets("key", rates.key_per_s)
         per_s = rates.sign_ins_per_minute / 60
@@ -108,7 +120,7 @@ class RateLimiter:
     def take(self, scope: Scope) -> RateDecision | None:
         """Count a request and return the decision of its tightest bucket, or None if no limit applies."""
         path = str(scope["path"])
-        if not path.startswith(self._prefix):
+        if not path.startswith(self._prefixes):
             return None
         now_s = self._clock.monotonic_s()
         client = scope.get("client")
