@@ -123,7 +123,7 @@ BODIES: dict[tuple[str, str], Any] = {
 }
 """Bodies that are right, so that what answers is the access and not the body."""
 SHARED = frozenset(
-    {"project", "name", "month", "node", "provider", "queue", "decision", "scenario", "series"}
+    {"project", "name", "month", "node", "provider", "queue", "decision", "scenario", "series", "engine"}
 )
 """Path parameters that name nothing of one tenant by themselves; a new one counts as a tenant's until it is here."""
 
@@ -213,6 +213,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "month": present_month(),
                 "node": "h100-0001",
                 "queue": "default",
+                "engine": "simulated",
                 "what_if": question["id"],
                 "quote": quote["id"],
                 "scenario": "1t-50-days",

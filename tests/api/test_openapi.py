@@ -176,7 +176,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     ids = {"org": "acme", "project": "default", "job": job, "shell": shell, "upload": upload, "key": key, "month": present_month(),
            "user": user,
            "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days",
-           "series": series.json()["series"]["id"]}  # fmt: skip
+           "series": series.json()["series"]["id"], "engine": "simulated"}  # fmt: skip
     checked = 0
     for route in all_routes():
         unmade = "{artefact}" in route.path or "{provider}" in route.path or route.path.endswith("/closing")

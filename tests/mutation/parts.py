@@ -81,6 +81,8 @@ PARTS: Sequence[Part] = (
     Part("objects", ("objects",), ("unit/objects",)),
     Part("storage", ("storage",), ("store/jobs",)),
     Part("services", ("services",), ("api", "console")),
+    Part("hub", ("hub",), ("unit/hub", "api/test_hub.py")),
+    Part("hubapi", ("hubapi",), ("api/test_hub.py",)),
     Part("workload", ("workload",), ("unit/workload", "property/test_job_spec.py")),
     Part("charts", ("charts",), ("unit", "console")),
     Part("energy", ("energy",), ("unit/energy", "store/energy")),
