@@ -21,10 +21,10 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: hub-clients help setup demo demo-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 slurm security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
+.PHONY: hub-clients help setup demo demo-stop demo-cluster demo-cluster-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 slurm security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) $(TRANSLATIONS) ## Make .venv with the locked packages (needs only Python >= 3.11)
 
@@ -40,6 +40,12 @@ demo: setup ## Start a center, run a real training job on it, show its invoice
 
 demo-stop: setup ## Stop the center that make demo left running
 	@$(BIN)/pearl demo --stop
+
+demo-cluster: setup ## Start a real Slurm of 8 virtual nodes, train on two of them, show the invoice (as root; skips without Slurm)
+	@$(BIN)/pearl demo --cluster
+
+demo-cluster-stop: setup ## Stop the center and the Slurm that make demo-cluster left running
+	@$(BIN)/pearl demo --cluster --stop
 
 test: lint types imports unit $(if $(PKG),,browser) ## Everything a change must pass, in minutes; PKG=ledger: only that package's tests
 

@@ -163,20 +163,29 @@ def _is_free(data: Path) -> bool:
 
 
 def demo(
-    stop: Annotated[bool, typer.Option("--stop", help="End the center the demo left running")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End what the demo left running")] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="On a Slurm cluster of 8 virtual nodes on this machine (as root)"),
+    ] = False,
     data: Annotated[
-        Path | None, typer.Option("--data", help="The demo's data folder (default: .demo)")
+        Path | None, typer.Option("--data", help="The demo's data folder (default: .demo, or .demo-cluster)")
     ] = None,
     port: Annotated[int, typer.Option(help="Port")] = 7421,
 ) -> None:
     """Start a center, make a tenant with a balance, train a real model as a job, show its invoice."""
     from pearlstreet.app.demo import run_demo
+    from pearlstreet.app.demo_cluster import run_demo_cluster, stop_demo_cluster
 
-    folder = (data or Path(".demo")).absolute()
+    folder = (data or Path(".demo-cluster" if cluster else ".demo")).absolute()
     if stop:
         down(folder)
-        return
-    run_demo(folder, port)
+        if cluster:
+            stop_demo_cluster(folder)
+    elif cluster:
+        run_demo_cluster(folder, port)
+    else:
+        run_demo(folder, port)
 
 
 def backup(

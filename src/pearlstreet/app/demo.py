@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +28,49 @@ from pearlstreet.client import ApiError, Client, results
 from pearlstreet.client.profile import Profile, save_profile
 
 ORG, USER = "demo", "demo"
-CREDIT, ENOUGH = "100", "10"
+ENOUGH = "10"
+"""Balance in yuan below which the tenant gets a credit, where a plan names no other."""
 STATE = "demo.json"
+LOG_LINES = 4
+"""Lines shown of the log of a gang's second task."""
 PORTS = 20
 """Number of ports tried, counting up from the requested one."""
 
 
-def run_demo(data: Path, port: int) -> None:
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What a demo shows: the recipe that it trains, and what belongs to its center."""
+
+    recipe: str = "digits"
+    is_gang: bool = False
+    """Whether the recipe runs several tasks, so that the log of a second one is shown."""
+    has_example_prices: bool = True
+    """Whether prices are raised, so that seconds of work on some cores show on the invoice."""
+    credit: str = "100"
+    """Yuan that a tenant gets whose balance is below `enough`."""
+    enough: str = ENOUGH
+    stop: str = ""
+    """Command that stops it; empty: `pearl down`."""
+
+
+def run_demo(data: Path, port: int, plan: DemoPlan = DemoPlan()) -> None:
     """Start (or find) the center, make the tenant, train, show everything. Exits 1 when the job fails."""
     began = time.monotonic()
     url = _center(data, port)
-    key, password = _tenant(data, url)
+    key, password = _tenant(data, url, plan)
     os.environ["PEARL_CONFIG"] = str(data / "profiles.toml")
     save_profile("default", Profile(url, key, ORG))
     with Client(url, key, language=language()) as tenant:
         balance = tenant.request("GET", f"/orgs/{ORG}/balance")["available"]
         done("Tenant {org} has {balance} yuan", org=ORG, balance=balance)
-        job = _train(tenant)
+        job = _train(tenant, plan)
         _show(tenant, job)
-    _farewell(data, url, time.monotonic() - began, password)
+    _farewell(data, url, time.monotonic() - began, password, plan)
     if job["state"] != "succeeded":
         raise SystemExit(1)
 
 
-def _farewell(data: Path, url: str, seconds: float, password: str | None) -> None:
+def _farewell(data: Path, url: str, seconds: float, password: str | None, plan: DemoPlan) -> None:
     command = "pearl" if Path(sys.argv[0]).name != "pearl" else os.path.relpath(sys.argv[0])
     shown = command if not command.startswith("..") else sys.argv[0]
     done("Finished in {seconds} s. The center runs on at {url}", seconds=f"{seconds:.1f}", url=url)
@@ -63,7 +83,7 @@ def _farewell(data: Path, url: str, seconds: float, password: str | None) -> Non
         err.print(say("In the browser:  {url}  as {user}", url=url, user=USER), markup=False)
     profiles = shlex.quote(str(data / "profiles.toml"))
     err.print(say("Look around:  export PEARL_CONFIG={file}; {command} jobs", file=profiles, command=shown))
-    stop = f"{shown} down --data {shlex.quote(str(data))}"
+    stop = plan.stop or f"{shown} down --data {shlex.quote(str(data))}"
     err.print(
         say("Stop it:      {command}", command=stop if data != Path(".demo").absolute() else "make demo-stop")
     )
@@ -99,26 +119,26 @@ def _free_port(wished: int) -> int:
     )
 
 
-def _tenant(data: Path, url: str) -> tuple[str, str | None]:
+def _tenant(data: Path, url: str, plan: DemoPlan) -> tuple[str, str | None]:
     """Return the tenant's key, good for a balance that is enough, and a password that was just set; what is missing is made."""
     password = None
     kept: dict[str, Any] = _kept(data)
     key = kept.get("tenant_key")
     if key is None or not _works(url, key, f"/orgs/{ORG}/balance"):
-        key, password = _make_tenant(data, url)
+        key, password = _make_tenant(data, url, plan)
         _keep(data, tenant_key=key)
     with Client(url, key) as tenant:
         balance = parse_yuan(tenant.request("GET", f"/orgs/{ORG}/balance")["available"])
-    if balance < parse_yuan(ENOUGH):
+    if balance < parse_yuan(plan.enough):
         with Client(url, _operator(data, url, "system"), language=language()) as system:
-            system.request("POST", f"/orgs/{ORG}/credit", {"amount": CREDIT, "memo": "demo"})
-        done("{yuan} yuan are credited", yuan=CREDIT)
+            system.request("POST", f"/orgs/{ORG}/credit", {"amount": plan.credit, "memo": "demo"})
+        done("{yuan} yuan are credited", yuan=plan.credit)
     return str(key), password
 
 
-def _make_tenant(data: Path, url: str) -> tuple[str, str]:
+def _make_tenant(data: Path, url: str, plan: DemoPlan) -> tuple[str, str]:
     with Client(url, _operator(data, url, "system"), language=language()) as system:
-        state_example_site(system)
+        state_example_site(system, has_example_prices=plan.has_example_prices)
         _unless_there(lambda: system.request("POST", "/orgs", {"slug": ORG, "name": "Demo tenant"}))
     with Client(url, _operator(data, url, "security"), language=language()) as security:
         account = {"name": USER, "org": ORG, "role": "owner"}
@@ -174,11 +194,17 @@ def _unless_there(call: Callable[[], object]) -> None:
             raise
 
 
-def _train(tenant: Client) -> results.Job:
-    spec, folder = read_specification(recipe("digits") / "job.yaml")
+def _train(tenant: Client, plan: DemoPlan) -> results.Job:
+    spec, folder = read_specification(recipe(plan.recipe) / "job.yaml")
     job = tenant.jobs.submit(upload_files(tenant, spec, folder, ORG), org=ORG)
     done("Submitted {job}; its log:", job=job["id"])
-    return follow_job(tenant, job["id"])
+    ended = follow_job(tenant, job["id"])
+    if ended["attempt_id"] is not None and plan.is_gang:
+        out.title(say("End of the log of rank 1"))
+        parts = tenant.jobs.logs(job["id"], attempt=ended["attempt_id"], rank=1, follow=False)
+        lines = b"".join(parts).decode(errors="replace").splitlines()
+        out.print("\n".join(lines[-LOG_LINES:]), markup=False)
+    return ended
 
 
 def _show(tenant: Client, job: results.Job) -> None:
@@ -193,7 +219,7 @@ def _show(tenant: Client, job: results.Job) -> None:
     for attempt in tenant.jobs.attempts(job["id"]):
         facts(
             {
-                "Placed on": attempt["placement"]["tasks"][0]["node"],
+                "Placed on": ", ".join(dict.fromkeys(task["node"] for task in attempt["placement"]["tasks"])),
                 "Why there": attempt["why_here"],
                 "Isolation": attempt["wall"],
             }

@@ -12,10 +12,10 @@ TIMES = 500
 EXAMPLE = "an example for the demo"
 
 
-def state_example_site(system: Client) -> None:
-    """Publish raised prices and example energy facts in a center that has only what a new center has."""
+def state_example_site(system: Client, *, has_example_prices: bool = True) -> None:
+    """Publish raised prices (`has_example_prices`) and example energy facts in a center that has only what a new center has."""
     prices = system.prices.current()
-    if prices["number"] == 1:
+    if prices["number"] == 1 and has_example_prices:
         rules = [
             {
                 "resource": rule["resource"],
