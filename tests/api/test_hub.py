@@ -71,7 +71,7 @@ def test_a_private_repository_does_not_exist_for_strangers(hub: HubCaller) -> No
 
 def test_knowing_a_digest_is_not_having_the_file(hub: HubCaller) -> None:
     digest = hashlib.sha256(b"hello").hexdigest()
-    assert hub.create("beta/own", "stranger").status_code == 200
+    hub.create("beta/own", "stranger")
     asked = {"operation": "upload", "transfers": ["basic"], "objects": [{"oid": digest, "size": 5}]}
     stranger = hub.send("POST", "/beta/own.git/info/lfs/objects/batch", "stranger", json=asked).json()
     assert "actions" in stranger["objects"][0], "another organisation's file must look absent"
@@ -105,6 +105,7 @@ def test_a_shard_may_not_name_chunks_of_others(hub: HubCaller) -> None:
     from pearlstreet.hub.xet.xorb import parse_xorb
     from tests.unit.hub.test_xet import chunk
 
+    hub.create("beta/own", "stranger")
     body = chunk(b"secret weights")
     xorb = parse_xorb(memoryview(body))
     name = hash_text(xorb.hash)
@@ -249,7 +250,9 @@ def test_requests_are_decided_by_person_or_id_and_end_in_time(hub: HubCaller) ->
 
 
 def test_only_administrators_see_who_asked(hub: HubCaller) -> None:
-    requests = "/api/models/acme/licensed/user-access-request"
+    assert hub.create("acme/asked", visibility="public").status_code == 200
+    assert hub.send("PUT", "/api/models/acme/asked/settings", json={"gated": "manual"}).status_code == 200
+    requests = "/api/models/acme/asked/user-access-request"
     for role in ("stranger", "viewer", "member"):
         assert hub.send("GET", requests + "/pending", role).status_code == 403, role
         body = {"user": "stranger", "status": "accepted"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -62,7 +62,17 @@ def refuse_too_much(tx: Tx, hub: Hub, repo: Repository, more_bytes: int) -> None
 
 def stage_blob(store: Store, repo: Repository, blob: Blob) -> None:
     """Record that a content arrived in a repository whole and is stored as a blob."""
-    store.write(lambda tx: stage(tx, repo, blob.sha256, blob.size_bytes))
+    stage_blobs(store, repo, [blob])
+
+
+def stage_blobs(store: Store, repo: Repository, blobs: Sequence[Blob]) -> None:
+    """Record that contents arrived in a repository whole and are stored as blobs."""
+
+    def command(tx: Tx) -> None:
+        for blob in blobs:
+            stage(tx, repo, blob.sha256, blob.size_bytes)
+
+    store.write(command)
 
 
 def stage(
@@ -99,24 +109,21 @@ def add_contents(tx: Tx, hub: Hub, actor: Actor, repo: Repository, entries: Iter
 
     Raises InvalidInput for a content that the caller has not sent and may not read, Conflict above a quota.
     """
-    wanted = {entry.sha256: entry for entry in entries}
+    wanted: dict[str, TreeEntry] = {}
+    for entry in entries:
+        if wanted.setdefault(entry.sha256, entry).size_bytes != entry.size_bytes:
+            raise _not_uploaded(entry)
     names = sorted(wanted)
-    own: set[str] = set()
-    for start in range(0, len(names), SOME):
-        part = names[start : start + SOME]
-        query = sa.select(repo_contents.c.sha256).where(
-            repo_contents.c.repo_id == repo.id, repo_contents.c.sha256.in_(part)
-        )
-        own |= set(tx.execute(query).scalars())
+    own, sent = _sizes_in(tx, repo_contents, repo, names), _sizes_in(tx, staged, repo, names)
     rows = []
     for sha256 in names:
-        if sha256 in own:
-            continue
-        size = has_content(tx, actor, repo, sha256)
+        size = own.get(sha256, sent.get(sha256))
+        if size is None:
+            size = has_content(tx, actor, repo, sha256)
         if size is None or size != wanted[sha256].size_bytes:
-            message = text("The content of {path} was not uploaded", path=wanted[sha256].path)
-            raise InvalidInput(message, problems=[Problem("oid", message)])
-        rows.append({"repo_id": repo.id, "sha256": sha256, "size_bytes": size})
+            raise _not_uploaded(wanted[sha256])
+        if sha256 not in own:
+            rows.append({"repo_id": repo.id, "sha256": sha256, "size_bytes": size})
     for start in range(0, len(rows), SOME):
         part = [str(row["sha256"]) for row in rows[start : start + SOME]]
         tx.execute(sa.delete(staged).where(staged.c.repo_id == repo.id, staged.c.sha256.in_(part)))
@@ -127,6 +134,20 @@ def add_contents(tx: Tx, hub: Hub, actor: Actor, repo: Repository, entries: Iter
         tx.execute(sa.insert(repo_contents), rows)
     change_level(tx, repo.org_id, repo.project_id, more)
     return more
+
+
+def _not_uploaded(entry: TreeEntry) -> InvalidInput:
+    message = text("The content of {path} was not uploaded", path=entry.path)
+    return InvalidInput(message, problems=[Problem("oid", message)])
+
+
+def _sizes_in(tx: Tx, table: sa.Table, repo: Repository, names: Sequence[str]) -> dict[str, int]:
+    """Return the sizes of the contents that a table has of a repository, by SHA-256."""
+    found: dict[str, int] = {}
+    for start in range(0, len(names), SOME):
+        here = (table.c.repo_id == repo.id) & table.c.sha256.in_(names[start : start + SOME])
+        found |= {row["sha256"]: row["size_bytes"] for row in tx.rows(sa.select(table).where(here))}
+    return found
 
 
 def read_content(

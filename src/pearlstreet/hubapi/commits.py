@@ -17,7 +17,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.hub import revisions
 from pearlstreet.hub.access import find_repo
 from pearlstreet.hub.cards import read_card
-from pearlstreet.hub.contents import has_content, refuse_too_much, stage_blob
+from pearlstreet.hub.contents import has_content, refuse_too_much, stage_blobs
 from pearlstreet.hub.model import CARD_FILE, Changes, Repository, TreeEntry
 from pearlstreet.hub.names import check_file_path, check_sha256
 from pearlstreet.hub.tree import find_entry
@@ -31,6 +31,9 @@ BODY_BYTES_MAX = 256 << 20
 LINE_BYTES_MAX = 16 << 20
 OPERATIONS_MAX = 100_000
 PREUPLOAD_MAX = 1000
+BATCH_FILES = 500
+BATCH_BYTES = 8 << 20
+"""Small files of a commit that are kept in one transaction: their number and bytes."""
 _TEXT_ENDINGS = (".md", ".json", ".jsonl", ".txt", ".py", ".yaml", ".yml", ".toml", ".csv", ".cfg", ".jinja")
 
 
@@ -138,23 +141,62 @@ def _lines(body: Path) -> Iterator[bytes]:
                 yield line
 
 
+@dataclass
+class _SmallFiles:
+    """Keeps the contents of a commit's small files, many in one transaction: one by one 100,000 files take minutes."""
+
+    call: Call
+    repo: Repository
+    waiting: dict[str, bytes] = field(default_factory=dict)
+    waiting_bytes: int = 0
+    kept: set[str] = field(default_factory=set)
+
+    def add(self, path: str, content: bytes) -> TreeEntry:
+        """Return the entry of a file whose content is kept, at the latest after `flush`."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 not in self.kept and sha256 not in self.waiting:
+            self.waiting[sha256] = content
+            self.waiting_bytes += len(content)
+            if len(self.waiting) >= BATCH_FILES or self.waiting_bytes >= BATCH_BYTES:
+                self.flush()
+        # Git's name of the file, which the protocol demands; nothing trusts it.
+        git_oid = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        return TreeEntry(path, sha256, len(content), git_oid)
+
+    def flush(self) -> None:
+        """Keep the contents that wait."""
+        if not self.waiting:
+            return
+        call, repo = self.call, self.repo
+        call.store.read(lambda tx: refuse_too_much(tx, call.hub, repo, self.waiting_bytes))
+        blobs = [
+            call.hub.blobs.keep(iter([content]), call.new_name(), limit_bytes=LINE_BYTES_MAX)
+            for content in self.waiting.values()
+        ]
+        stage_blobs(call.store, repo, blobs)
+        self.kept |= set(self.waiting)
+        self.waiting, self.waiting_bytes = {}, 0
+
+
 def _read(call: Call, actor: Actor, repo: Repository, body: Path) -> _Received:
     """Return the operations of a body, with the contents of small files stored."""
     received = _Received()
+    small = _SmallFiles(call, repo)
     for line in _lines(body):
         said = parse_object(line)
         value = said.get("value")
         if not isinstance(value, dict):
             raise _wrong("value", text("Each line has a key and a value"))
-        _take(call, repo, received, str(said.get("key")), value)
+        _take(small, received, str(said.get("key")), value)
         if received.count > OPERATIONS_MAX:
             raise TooLarge(text("A commit has at most {most} changes", most=OPERATIONS_MAX))
+    small.flush()
     if received.unsized:
         call.store.read(lambda tx: _find_sizes(tx, actor, repo, received))
     return received
 
 
-def _take(call: Call, repo: Repository, received: _Received, key: str, value: dict[str, Any]) -> None:
+def _take(small: _SmallFiles, received: _Received, key: str, value: dict[str, Any]) -> None:
     if key == "header":
         received.title = text_of(value, "summary", "Change files")
         received.message = text_of(value, "description", limit=65_000)
@@ -168,7 +210,7 @@ def _take(call: Call, repo: Repository, received: _Received, key: str, value: di
     elif key == "file":
         check_file_path(path)
         content = _content(value)
-        received.files[path] = _keep(call, repo, path, content)
+        received.files[path] = small.add(path, content)
         if path == CARD_FILE:
             received.card = dict(read_card(content))
     elif key == "lfsFile":
@@ -188,15 +230,6 @@ def _content(value: dict[str, Any]) -> bytes:
         return base64.b64decode(text_of(value, "content", limit=LINE_BYTES_MAX), validate=True)
     except (ValueError, binascii.Error):
         raise _wrong("content", text("The content is not base64")) from None
-
-
-def _keep(call: Call, repo: Repository, path: str, content: bytes) -> TreeEntry:
-    call.store.read(lambda tx: refuse_too_much(tx, call.hub, repo, len(content)))
-    blob = call.hub.blobs.keep(iter([content]), call.new_name(), limit_bytes=LINE_BYTES_MAX)
-    stage_blob(call.store, repo, blob)
-    # Git's name of the file, which the protocol demands; nothing trusts it.
-    git_oid = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    return TreeEntry(path, blob.sha256, blob.size_bytes, git_oid)
 
 
 def _find_sizes(tx: Tx, actor: Actor, repo: Repository, received: _Received) -> None:

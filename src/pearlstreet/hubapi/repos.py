@@ -80,7 +80,12 @@ def _full_name(actor: Actor, body: dict[str, Any]) -> str:
     org, name = text_of(body, "organization", limit=80), text_of(body, "name", limit=140)
     if "/" in name:
         first, _, name = name.partition("/")
-        org = org or first
+        if org not in ("", first):
+            message = text(
+                "name and organization name two organisations: {first} and {other}", first=first, other=org
+            )
+            raise InvalidInput(message, problems=[Problem("name", message)])
+        org = first
     if not org:
         slugs = list(actor.org_slugs.values())
         org = actor.org_slugs.get(actor.default_org or "", slugs[0] if len(slugs) == 1 else "")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import NotFound
-from pearlstreet.base.text import text
+from pearlstreet.base.errors import InvalidInput, NotFound
+from pearlstreet.base.text import Text, text
 from pearlstreet.hub.access import access_to, repository, select_repos, visible_repos
 from pearlstreet.hub.contents import refuse_too_much, stage
 from pearlstreet.hub.hub import Hub
@@ -22,7 +22,7 @@ from pearlstreet.hub.xet.recipe import encode_segments, find_xorb, read_chunks, 
 from pearlstreet.hub.xet.shard import ShardFile, build_dedup_shard, parse_shard
 from pearlstreet.hub.xet.xorb import ParsedXorb, encode_index, parse_xorb, wrong
 from pearlstreet.objects.model import Blob
-from pearlstreet.store.core import Store, Tx
+from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 
 PIECE = 1 << 20
@@ -36,12 +36,22 @@ def store_xorb(store: Store, hub: Hub, repo: Repository, claimed: str, file: Pat
     if not file.stat().st_size:
         raise wrong(text("The xorb has no chunks"))
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        with memoryview(mapped) as body:
-            xorb = parse_xorb(body)
+        xorb = _parse(mapped)
+        if isinstance(xorb, Text):
+            raise wrong(xorb)
         if hash_text(xorb.hash) != claimed:
             raise wrong(text("The xorb has the hash {hash}", hash=hash_text(xorb.hash)))
         blob = hub.blobs.keep(_stored(mapped, xorb), name, limit_bytes=1 << 30)
     store.write(lambda tx: _record_xorb(tx, hub, repo, claimed, xorb, blob))
+
+
+def _parse(mapped: mmap.mmap) -> ParsedXorb | Text:
+    """Return the xorb, or what is wrong with it: an error's traceback would hold the mapping, which could not be closed."""
+    with memoryview(mapped) as body:
+        try:
+            return parse_xorb(body)
+        except InvalidInput as error:
+            return error.message
 
 
 def _stored(mapped: mmap.mmap, xorb: ParsedXorb) -> Iterator[bytes]:
@@ -81,6 +91,7 @@ def register_shard(store: Store, hub: Hub, actor: Actor, repo: Repository, data:
     Raises InvalidInput for wrong hashes, and for chunks that the caller neither sent nor may read.
     """
     files = parse_shard(data)
+    _refuse_large(store, hub, repo, files)
     for file in files:
         _check_grants(store, actor, repo, file)
         sha256, size = _recompute(store, hub, file)
@@ -88,13 +99,23 @@ def register_shard(store: Store, hub: Hub, actor: Actor, repo: Repository, data:
     return len(files)
 
 
+def _refuse_large(store: Store, hub: Hub, repo: Repository, files: Sequence[ShardFile]) -> None:
+    """Refuse a shard by the sizes it claims, before any is recomputed: one that names a xorb often makes much of little."""
+    sizes = [sum(segment.raw_bytes for segment in file.segments) for file in files]
+    if max(sizes, default=0) > hub.settings.upload_bytes_max:
+        raise wrong(text("A file of the shard is larger than the center allows"))
+    store.read(lambda tx: refuse_too_much(tx, hub, repo, sum(sizes)))
+
+
 def _check_grants(store: Store, actor: Actor, repo: Repository, file: ShardFile) -> None:
     def query(tx: Tx) -> None:
         readable: dict[str, bool] = {repo.id: True}
-        for segment in file.segments:
+        granted: dict[bytes, list[tuple[int, int]]] = {}
+        for segment in dict.fromkeys(file.segments):
             name = hash_text(segment.xorb)
-            ranges = _granted(tx, actor, name, readable)
-            if not is_covered(ranges, segment.first, segment.end):
+            if segment.xorb not in granted:
+                granted[segment.xorb] = _granted(tx, actor, name, readable)
+            if not is_covered(granted[segment.xorb], segment.first, segment.end):
                 raise wrong(text("The shard refers to chunks of {hash} that were not uploaded", hash=name))
 
     store.read(query)
@@ -128,8 +149,11 @@ def _recompute(store: Store, hub: Hub, file: ShardFile) -> tuple[str, int]:
     """Return SHA-256 and size of a file from its stored chunks. Raises InvalidInput if its hash is not the claimed one."""
     digest, size = hashlib.sha256(), 0
     chunks: list[tuple[bytes, int]] = []
+    rows: dict[bytes, Row] = {}
     for segment in file.segments:
-        row = find_xorb(store, segment.xorb)
+        if segment.xorb not in rows:
+            rows[segment.xorb] = find_xorb(store, segment.xorb)
+        row = rows[segment.xorb]
         places = xorb_chunks(hub.blobs, row)[segment.first : segment.end]
         raw_bytes = sum(place.raw_bytes for place in places)
         if raw_bytes != segment.raw_bytes or len(places) != segment.end - segment.first:

@@ -10,7 +10,8 @@ from pearlstreet.base.text import text
 from pearlstreet.hub.xet.xorb import ChunkPlace, wrong
 
 SHARD_BYTES_MAX = 64 << 20
-SEGMENTS_MAX = 1_000_000
+SEGMENTS_MAX = 100_000
+"""Maximum number of ranges of chunks of a shard: clients join neighbouring chunks, so 1 TiB has about 16,000."""
 _TAG = b"HFRepoMetaData\0" + bytes.fromhex("556967456a7b815783a5bdd95ccdd14aa9")
 _RECORD = 48
 _END = b"\xff" * 32
