@@ -190,6 +190,22 @@ def test_after_a_restart_the_engines_find_what_they_ran(tmp_path: Path) -> None:
             again.close()
 
 
+def test_the_settings_choose_who_places_attempts(world: World, tmp_path: Path) -> None:
+    tables = {
+        "first": {"kind": "simulated", "cluster": "1xcpu", "placement": "engine", "submit_window": 3},
+        "second": {"kind": "simulated", "cluster": "1xcpu", "placement": "node"},
+        "third": {"kind": "simulated", "cluster": "1xcpu"},
+    }
+    made = make_engines(Settings(data=tmp_path, engines=tables), world.center.store)
+    try:
+        chosen = {name: engine.capabilities() for name, engine in made.items()}
+        assert [chosen[name].placement for name in tables] == ["engine", "node", "device"]
+        assert [chosen[name].submit_window for name in tables] == [3, None, None]
+    finally:
+        for engine in made.values():
+            engine.close()
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
@@ -199,6 +215,9 @@ def test_after_a_restart_the_engines_find_what_they_ran(tmp_path: Path) -> None:
         ('[engines.lab]\nkind = "simulated"\ncluster = "4xBanana"', "engine lab cannot be used"),
         ('[engines.lab]\nkind = "simulated"\ncolour = "red"', "has no key colour"),
         ('[engines]\nlab = 3', "must be a table"),
+        ('[engines.lab]\nkind = "simulated"\ncluster = "1xcpu"\nplacement = "rack"', "placement in \\[engines.lab\\] cannot be 'rack'"),
+        ('[engines.lab]\nkind = "local"\nplacement = "engine"', "cannot be 'engine'"),
+        ('[engines.lab]\nkind = "simulated"\ncluster = "1xcpu"\nplacement = "engine"\nsubmit_window = 0', "at least 1"),
         ('[engines.a]\nkind = "local"\n[engines.b]\nkind = "local"', "same machine twice"),
         ('simulate = "1xcpu"\n[engines.lab]\nkind = "simulated"\ncluster = "1xcpu"', "cannot be set beside"),
     ],

@@ -11,7 +11,6 @@ import pytest
 pytest.register_assert_rewrite("pearlstreet.compute.engines.conformance")
 
 from pearlstreet.compute.engines.conformance.rig import Rig  # noqa: E402  after the line above
-from pearlstreet.compute.engines.registry import ENGINES  # noqa: E402
 from tests.conformance.engines import RIGS  # noqa: E402
 
 
@@ -19,9 +18,9 @@ def _param(name: str) -> Any:
     return pytest.param(name, marks=[pytest.mark.slow] if RIGS[name].is_slow else [])
 
 
-@pytest.fixture(params=[_param(name) for name in RIGS if name in ENGINES])
+@pytest.fixture(params=[_param(name) for name, kind in RIGS.items() if kind.every_law])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    """An engine of each kind, over an empty folder."""
+    """An engine of each kind and placement mode, over an empty folder."""
     yield from _rig(request.param, tmp_path)
 
 

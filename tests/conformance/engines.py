@@ -9,26 +9,32 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pearlstreet.base.clock import SystemClock, VirtualClock
 from pearlstreet.base.rng import SeededRng
-from pearlstreet.compute.engines.conformance.rig import Rig, build_order
+from pearlstreet.compute.engines.conformance.rig import Rig, build_order, value_of
 from pearlstreet.compute.engines.local import LocalEngine, SandboxPolicy
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     DeviceGrant,
+    DeviceReport,
+    DeviceRequest,
     Engine,
+    NodeReport,
 )
 from pearlstreet.compute.engines.simulated import EXIT_CODE_VARIABLE, Habits, SimulatedEngine, nodes_from
+from pearlstreet.compute.hardware.node import probe_node
 from tests.conformance.slurm_rig import SlurmRig
 from tests.engines_present import has_bubblewrap, need
 
 
 class SimulatedRig(Rig):
     """Time is virtual: a law that waits takes no time."""
+
+    model = "h100-sxm-80g"
 
     def __init__(self, folder: Path) -> None:
         self.clock = VirtualClock()
@@ -41,6 +47,7 @@ class SimulatedRig(Rig):
             rng=SeededRng(7),
             habits=Habits(),
             state_path=self.folder / "cluster.jsonl",
+            placement=self.placement,
         )
 
     def pause(self) -> None:
@@ -62,8 +69,10 @@ class SimulatedRig(Rig):
         variables: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> AttemptOrder:
-        devices = (DeviceGrant(0),)
-        wanted = tuple(self.task(rank, devices=devices if rank == 0 else ()) for rank in range(tasks))
+        device: dict[str, Any] = {"devices": (DeviceGrant(0),)}
+        if self.placement != "device":
+            device = {"wants": DeviceRequest(self.model, 1)}
+        wanted = tuple(self.task(rank, **(device if rank == 0 else {})) for rank in range(tasks))
         return build_order(
             attempt_id,
             (script or "train",),
@@ -72,6 +81,23 @@ class SimulatedRig(Rig):
             time_s,
             {"simulate_s": lasts_s, **fields},
         )
+
+
+class NodePlacedSimulatedRig(SimulatedRig):
+    """The engine chooses devices on the ordered nodes."""
+
+    placement = "node"
+
+
+class EnginePlacedSimulatedRig(SimulatedRig):
+    """The engine chooses nodes and devices."""
+
+    placement = "engine"
+
+    def weaken(self) -> None:
+        assert isinstance(self.engine, SimulatedEngine)
+        for node in value_of(self.engine.nodes()):
+            self.engine.cluster.set_isolation(node.name, "landlock")
 
 
 class LocalRig(Rig):
@@ -127,6 +153,26 @@ class BareLocalRig(LocalRig):
     policy = SandboxPolicy(sandbox="none", cgroups="off", seccomp=False)
 
 
+class NodePlacedLocalRig(LocalRig):
+    """The engine chooses devices on a machine that has some, or so it is told."""
+
+    placement = "node"
+
+    def _make(self) -> Engine:
+        def probe() -> NodeReport:
+            devices = (DeviceReport(index, "pretended", "P1", 16.0) for index in range(8))
+            return replace(probe_node(), devices=tuple(devices))
+
+        return LocalEngine(
+            self.folder / "local", clock=SystemClock(), policy=self.policy, probe=probe, placement="node"
+        )
+
+    def order(self, *, tasks: int = 1, **wishes: Any) -> AttemptOrder:
+        order = super().order(tasks=tasks, **wishes)
+        first = replace(order.tasks[0], wants=DeviceRequest("P1", 1))
+        return replace(order, tasks=(first, *order.tasks[1:]))
+
+
 @dataclass(frozen=True, slots=True)
 class RigKind:
     """A rig, the kind of engine it makes, and whether that runs code: laws about programs apply only then."""
@@ -136,11 +182,16 @@ class RigKind:
     runs_code: bool
     is_slow: bool = False
     """Whether `make test` leaves it out, because a law takes seconds; a target of its own runs them."""
+    every_law: bool = True
+    """Whether the laws that need no programs apply to it, too."""
 
 
 RIGS: Mapping[str, RigKind] = {
     "local": RigKind("local", LocalRig, runs_code=True),
-    "local-bare": RigKind("local", BareLocalRig, runs_code=True),
+    "local-bare": RigKind("local", BareLocalRig, runs_code=True, every_law=False),
+    "local-node": RigKind("local", NodePlacedLocalRig, runs_code=True),
     "simulated": RigKind("simulated", SimulatedRig, runs_code=False),
     "slurm": RigKind("slurm", SlurmRig, runs_code=True, is_slow=True),
+    "simulated-node": RigKind("simulated", NodePlacedSimulatedRig, runs_code=False),
+    "simulated-engine": RigKind("simulated", EnginePlacedSimulatedRig, runs_code=False),
 }

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pearlstreet.base.clock import US_PER_S, VirtualClock
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.base.rng import SeededRng
-from pearlstreet.compute.engines.protocol import Engine
+from pearlstreet.compute.engines.protocol import Engine, PlacementMode
 from pearlstreet.compute.engines.simulated import Habits, SimulatedEngine, nodes_from
 from pearlstreet.compute.execution.inventory_loop import take_inventory
 from pearlstreet.compute.execution.owners import Owner
@@ -94,6 +94,8 @@ class Center:
     """Owners of attempts beside jobs and builds."""
     database: Database | None = None
     """One with every table; by default one in memory."""
+    placement: PlacementMode = "device"
+    submit_window: int | None = None
 
     def __post_init__(self) -> None:
         import pearlstreet.app.tables  # noqa: F401
@@ -102,7 +104,14 @@ class Center:
         rng = SeededRng(11)
         sealer = Sealer((SealingKey(bytes(32)),), rng)
         self.store = Store(self.database or _in_memory(), clock=self.clock, rng=rng, sealer=sealer)
-        self.simulated = SimulatedEngine(nodes_from(self.cluster), clock=self.clock, rng=rng, habits=Habits())
+        self.simulated = SimulatedEngine(
+            nodes_from(self.cluster),
+            clock=self.clock,
+            rng=rng,
+            habits=Habits(),
+            placement=self.placement,
+            submit_window=self.submit_window,
+        )
         engine: Engine = self.wrap(self.simulated) if self.wrap else self.simulated
         folders = DataFolders(self.folder)
         folders.create()

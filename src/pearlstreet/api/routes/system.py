@@ -50,6 +50,7 @@ async def get_center(request: Request, nodes: NodesService) -> Response:
             "images": can.images,
             "fractions": can.fractions,
             "multi_node": can.multi_node,
+            "placement": can.placement,
             "wall": can.wall,
         }
     body = {

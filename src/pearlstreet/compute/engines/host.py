@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,17 @@ from pearlstreet.base.clock import Clock
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import text
+from pearlstreet.compute.engines.protocol import PlacementMode
 from pearlstreet.compute.hardware.isolation import Isolation
+
+PLACEMENT_OPTION = {
+    "placement": "What the center chooses for an attempt: `device`, its nodes and devices; `node`, its nodes only; `engine`, neither."
+}
+"""Key with its meaning in the tables of engines that offer several placement modes."""
+WINDOW_OPTION = {
+    "submit_window": 'With `placement = "engine"`: maximum number of attempts that wait in the engine for machines; default 32.'
+}
+SUBMIT_WINDOW = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,39 @@ def read_text(host: EngineHost, options: Options, key: str, default: str = "") -
     if not isinstance(value, str):
         raise ConfigurationError(text("{key} in [engines.{name}] must be a text", key=key, name=host.name))
     return value
+
+
+def read_placement(
+    host: EngineHost, options: Options, offered: Sequence[PlacementMode], default: PlacementMode
+) -> PlacementMode:
+    """Return the placement mode that the settings choose. Raises ConfigurationError for one that the engine does not offer."""
+    value = read_text(host, options, "placement", default)
+    for mode in offered:
+        if value == mode:
+            return mode
+    raise ConfigurationError(
+        text(
+            "{key} in [engines.{name}] cannot be {value}",
+            key="placement",
+            name=host.name,
+            value=repr(value[:60]),
+        ),
+        hint=text("This kind offers: {modes}", modes=", ".join(offered)),
+    )
+
+
+def read_submit_window(host: EngineHost, options: Options) -> int:
+    """Return how many attempts may wait in the engine for machines. Raises ConfigurationError."""
+    value = read_number(host, options, "submit_window", SUBMIT_WINDOW)
+    if value < 1 or value != int(value):
+        raise ConfigurationError(
+            text(
+                "{key} in [engines.{name}] must be a whole number of at least 1",
+                key="submit_window",
+                name=host.name,
+            )
+        )
+    return int(value)
 
 
 def refuse_unknown(host: EngineHost, options: Options, known: Mapping[str, str]) -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
-from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, NodeReport, TaskOrder
-from pearlstreet.compute.hardware.isolation import shortfall
+from pearlstreet.compute.engines.placing import TOLERANCE, FreeMachines, is_open, modes_of
+from pearlstreet.compute.engines.placing import device_share as device_share
+from pearlstreet.compute.engines.protocol import AttemptOrder, NodeReport, PlacementMode, TaskOrder
+from pearlstreet.compute.hardware.isolation import is_enough, shortfall
 from pearlstreet.objects.model import BlobReference
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 TOO_WEAK = "isolation"
 """Refusal code of a node that isolates jobs less than the order requires; another node may accept the order."""
-_TOLERANCE = 1e-6
-"""Tolerance for sums of decimal fractions: 0.1 + 0.2 must still fit into 0.3."""
 
 
 def plain_id(attempt_id: str) -> bool:
@@ -31,9 +31,58 @@ def stays_inside(path: str) -> bool:
     return path != "" and not pure.is_absolute() and ".." not in pure.parts and "\0" not in path
 
 
-def refusal(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
-    """Return why an order cannot be started on `nodes` (by name), or None if it can."""
-    return _bad_form(order) or _bad_paths(order) or _does_not_fit(order, nodes) or _too_weak(order, nodes)
+def refusal(
+    order: AttemptOrder, nodes: Mapping[str, NodeReport], placements: Sequence[PlacementMode] = ("device",)
+) -> Refused | None:
+    """Return why an order cannot be started on `nodes` (by name), or None if it can.
+
+    `placements`: modes that the engine offers. An order that leaves its place to the engine must fit on machines that are idle.
+    """
+    return (
+        _bad_form(order)
+        or _bad_paths(order)
+        or _bad_mode(order, placements)
+        or _does_not_fit(order, nodes)
+        or (_never_fits(order, nodes) if is_open(order) else None)
+        or _too_weak(order, nodes)
+    )
+
+
+def _bad_mode(order: AttemptOrder, placements: Sequence[PlacementMode]) -> Refused | None:
+    modes = modes_of(order.tasks)
+    if not modes:
+        reason = text("The tasks of an order must leave the same to the engine: nodes, devices or neither")
+        return Refused("bad_placement", reason)
+    if not set(modes) & set(placements):
+        return Refused(
+            "bad_placement",
+            text(
+                "This engine does not take orders by {mode}; it takes them by {modes}",
+                mode=modes[0],
+                modes=", ".join(placements),
+            ),
+        )
+    return None
+
+
+def _never_fits(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
+    """Return why an order fits on no machines of the engine, even when they are idle."""
+    impossible = any(task.cpus < 0 or task.memory_gib < 0 for task in order.tasks) or any(
+        task.wants is not None and task.wants.count < 1 for task in order.tasks
+    )
+    if impossible or FreeMachines(nodes, all_healthy=True).place(order.tasks) is None:
+        return Refused(
+            "over_capacity", text("The order fits on no machines of this engine, even when they are idle")
+        )
+    strong = {
+        name: node for name, node in nodes.items() if is_enough(node.isolation, order.minimum_isolation)
+    }
+    if len(strong) < len(nodes) and FreeMachines(strong, all_healthy=True).place(order.tasks) is None:
+        reason = text(
+            "Too few machines of this engine isolate jobs by {minimum}", minimum=order.minimum_isolation
+        )
+        return Refused(TOO_WEAK, reason)
+    return None
 
 
 def _bad_form(order: AttemptOrder) -> Refused | None:
@@ -92,15 +141,15 @@ def _does_not_fit(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refus
     cpus: dict[str, float] = {}
     memory_gib: dict[str, float] = {}
     shares: dict[tuple[str, int], float] = {}
-    for task in order.tasks:
+    for task in (task for task in order.tasks if task.node):
         node = nodes.get(task.node)
         if node is None:
             return Refused("unknown_node", text("There is no node {name}", name=task.node))
         cpus[task.node] = cpus.get(task.node, 0.0) + task.cpus
         memory_gib[task.node] = memory_gib.get(task.node, 0.0) + task.memory_gib
-        if task.cpus < 0 or cpus[task.node] > node.cpus + _TOLERANCE:
+        if task.cpus < 0 or cpus[task.node] > node.cpus + TOLERANCE:
             return _too_much(task, text("CPUs"), cpus[task.node], node.cpus)
-        if task.memory_gib < 0 or memory_gib[task.node] > node.memory_gib + _TOLERANCE:
+        if task.memory_gib < 0 or memory_gib[task.node] > node.memory_gib + TOLERANCE:
             return _too_much(task, text("GiB of memory"), memory_gib[task.node], node.memory_gib)
         refused = _bad_devices(task, node, shares)
         if refused is not None:
@@ -109,7 +158,7 @@ def _does_not_fit(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refus
 
 
 def _too_weak(order: AttemptOrder, nodes: Mapping[str, NodeReport]) -> Refused | None:
-    for task in order.tasks:
+    for task in (task for task in order.tasks if task.node):
         reason = shortfall(task.node, nodes[task.node].isolation, order.minimum_isolation)
         if reason is not None:
             return Refused(TOO_WEAK, reason)
@@ -131,7 +180,7 @@ def _bad_devices(task: TaskOrder, node: NodeReport, shares: dict[tuple[str, int]
             )
         place = (task.node, grant.index)
         shares[place] = shares.get(place, 0.0) + device_share(grant, sizes[grant.index])
-        if shares[place] > 1 + _TOLERANCE:
+        if shares[place] > 1 + TOLERANCE:
             return Refused(
                 "over_capacity",
                 text(
@@ -141,19 +190,6 @@ def _bad_devices(task: TaskOrder, node: NodeReport, shares: dict[tuple[str, int]
                 ),
             )
     return None
-
-
-def device_share(grant: DeviceGrant, memory_gib: float) -> float:
-    """Return the share of a device of `memory_gib` that a grant takes, 0–1 (more than 1: it does not fit).
-
-    The share is the larger of its memory and compute shares; a grant that names neither takes the whole device.
-    """
-    parts = []
-    if grant.memory_gib is not None:
-        parts.append(grant.memory_gib / memory_gib if memory_gib > 0 and grant.memory_gib > 0 else 2.0)
-    if grant.compute_percent is not None:
-        parts.append(grant.compute_percent / 100 if grant.compute_percent > 0 else 2.0)
-    return max(parts, default=1.0)
 
 
 def _too_much(task: TaskOrder, what: object, wanted: float, has: float) -> Refused:

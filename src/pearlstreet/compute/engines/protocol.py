@@ -25,6 +25,8 @@ from pearlstreet.objects.model import BlobReference
 class TaskState(StrEnum):
     """State of one task of an attempt, as its engine reports it."""
 
+    PENDING = "pending"
+    """The engine has accepted it and has no machine for it yet. Only engines that choose machines or devices report it."""
     STARTING = "starting"
     RUNNING = "running"
     EXITED = "exited"
@@ -56,15 +58,32 @@ class DeviceGrant:
     compute_percent: float | None = None
 
 
+PlacementMode = Literal["device", "node", "engine"]
+"""What the center chooses for an attempt: its nodes and devices, its nodes only, or neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRequest:
+    """Devices of a task that the engine chooses, all of one model; a share of each if `memory_gib` or `compute_percent` is given."""
+
+    model: str
+    count: int
+    memory_gib: float | None = None
+    compute_percent: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TaskOrder:
-    """One task of the gang: its node and the resources that it gets there."""
+    """One task of the gang: where it runs, as far as the center chooses that, and the resources that it gets there."""
 
     rank: int
     node: str
+    """Name of its node; empty, for every task of the order: the engine chooses the nodes."""
     cpus: float
     memory_gib: float
     devices: tuple[DeviceGrant, ...] = ()
+    wants: DeviceRequest | None = None
+    """Devices that the engine chooses; then `devices` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +194,10 @@ class TaskReport:
     ended_us: int | None = None
     cpu_s: float = 0.0
     memory_peak_gib: float = 0.0
+    node: str = ""
+    """Node where it runs or ran; empty while the engine has not chosen one."""
+    devices: tuple[int, ...] = ()
+    """Indices of its devices on that node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +206,7 @@ class AttemptReport:
 
     attempt_id: str
     state: TaskState
-    """State of the attempt: RUNNING once every task runs, EXITED once every task has ended."""
+    """State of the attempt: PENDING while it has no machines, RUNNING once every task runs, EXITED once every task has ended."""
     tasks: tuple[TaskReport, ...]
     started_us: int | None = None
     ended_us: int | None = None
@@ -265,6 +288,12 @@ class Capabilities:
     multi_node: bool = False
     stager: bool = False
     """Whether a stager runs on its machines, so that outputs and checkpoints need not be read through the center."""
+    placements: tuple[PlacementMode, ...] = ("device",)
+    """Placement modes of the orders that it accepts."""
+    placement: PlacementMode = "device"
+    """Placement mode that the settings choose for it: how the center orders."""
+    submit_window: int | None = None
+    """Maximum number of attempts that may wait there for machines at a time; None: no limit. For an engine with a queue of its own."""
     shells: bool = False
     """Whether people can run commands inside a running task."""
     wall: str = ""

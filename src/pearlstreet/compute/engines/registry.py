@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.plugins import Parts
 from pearlstreet.base.text import Text, text
-from pearlstreet.compute.engines.host import EngineHost, Options, refuse_unknown
+from pearlstreet.compute.engines.host import (
+    PLACEMENT_OPTION,
+    WINDOW_OPTION,
+    EngineHost,
+    Options,
+    refuse_unknown,
+)
 from pearlstreet.compute.engines.protocol import Engine
 
 Maker = Callable[[EngineHost, Options], Engine]
@@ -50,6 +56,7 @@ _OURS = (
         {
             "reserve_cpus": "CPU cores of this machine that jobs do not get; default: the setting of that name.",
             "reserve_memory_gib": "Memory in GiB that jobs do not get; default: the setting of that name.",
+            **PLACEMENT_OPTION,
         },
     ),
     EngineKind(
@@ -60,6 +67,8 @@ _OURS = (
             "cluster": "Hardware such as `4x8xH100-80G` (nodes x devices x model), separated by commas; required.",
             "speed": "Simulated seconds that pass in one real second; default 1.",
             "faults": "Faults that it injects, such as `ack_lost:0.1,node_flaps`; default none.",
+            **PLACEMENT_OPTION,
+            **WINDOW_OPTION,
         },
     ),
     EngineKind(

@@ -24,6 +24,7 @@ from pearlstreet.compute.execution import lifecycle
 from pearlstreet.compute.execution.lifecycle import find_attempt
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.owners import owner_of
+from pearlstreet.compute.execution.placement import leave_to_engine
 from pearlstreet.compute.execution.reporting import apply_report
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.execution.stored_checkpoints import (
@@ -56,6 +57,8 @@ class _Start:
     engine: str
     order: _Order
     checkpoint: _Checkpoint
+    model: str
+    """Model of the attempt's devices; empty without any."""
 
 
 def start_loop(execution: Execution) -> Loop:
@@ -66,7 +69,12 @@ def start_loop(execution: Execution) -> Loop:
         conditions=(attempts.c.state == AttemptState.PLACED.value, attempts.c.stop_reason.is_(None)),
         account=attempts.c.org_id,
         load=partial(_load_starts, execution),
-        decide=lambda context, now_us: _Start(context["engine"], context["order"], context["checkpoint"]),
+        decide=lambda context, now_us: _Start(
+            context["engine"],
+            context["order"],
+            context["checkpoint"],
+            context["placement"].get("model", ""),
+        ),
         act=partial(_start, execution),
         apply=partial(_apply_start, execution),
         hints=(lifecycle.START,),
@@ -116,7 +124,8 @@ def _start(execution: Execution, start: _Start) -> Outcome[AttemptReport]:
         return order
     if checkpoint is not None and order.checkpoint:
         order = replace(order, restore=checkpoint)
-    return execution.engines[start.engine].start(order)
+    engine = execution.engines[start.engine]
+    return engine.start(leave_to_engine(order, engine.capabilities().placement, start.model))
 
 
 def _apply_start(

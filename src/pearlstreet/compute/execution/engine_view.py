@@ -117,6 +117,10 @@ class EngineView:
 def _same(known: AttemptReport | None, report: AttemptReport) -> bool:
     """Return whether a report tells nothing new beside use."""
     return known is not None and (
-        (known.state, known.started_us, known.ended_us, known.end_reason, len(known.tasks))
-        == (report.state, report.started_us, report.ended_us, report.end_reason, len(report.tasks))
+        (known.state, known.started_us, known.ended_us, known.end_reason, _places(known))
+        == (report.state, report.started_us, report.ended_us, report.end_reason, _places(report))
     )
+
+
+def _places(report: AttemptReport) -> list[tuple[str, tuple[int, ...]]]:
+    return [(task.node, task.devices) for task in report.tasks]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from pearlstreet.base.text import Text, from_json
-from pearlstreet.compute.engines.protocol import EndReason
+from pearlstreet.compute.engines.protocol import AttemptReport, EndReason
 from pearlstreet.compute.execution.metering import meter, settle_attempt
 from pearlstreet.compute.execution.model import (
     ATTEMPT_STATES,
@@ -21,6 +21,7 @@ from pearlstreet.compute.execution.model import (
 )
 from pearlstreet.compute.execution.new_attempt import NewAttempt
 from pearlstreet.compute.execution.owners import Owner
+from pearlstreet.compute.execution.placement import actual_placement
 from pearlstreet.compute.execution.stored_checkpoints import note_ended
 from pearlstreet.compute.execution.tables import allocations, attempts
 from pearlstreet.store.core import Row, Tx
@@ -58,6 +59,26 @@ def place_attempt(tx: Tx, placed: NewAttempt) -> None:
     if grants:
         tx.execute(_INSERT_ALLOCATION, grants)
     tx.hint(START)
+
+
+def record_placement(tx: Tx, attempt: Row, report: AttemptReport) -> None:
+    """Record the nodes and devices that the engine chose for an attempt, if they are not the planned ones.
+
+    Another attempt may be planned there until its own place is known, so `whole` stays empty: the engine keeps devices apart.
+    """
+    placement = actual_placement(attempt["placement"], report)
+    if placement is None:
+        return
+    tx.execute(_FREE, {"attempt": attempt["id"]})
+    grants = [
+        {**grant, "whole": None}
+        for task in placement["tasks"]
+        for grant in _allocation_rows(attempt["id"], task)
+    ]
+    if grants:
+        tx.execute(_INSERT_ALLOCATION, grants)
+    tx.execute(sa.update(attempts).where(attempts.c.id == attempt["id"]).values(placement=placement))
+    tx.hint(PLAN)
 
 
 def _allocation_rows(attempt_id: str, task: Row) -> list[dict[str, object]]:

@@ -14,6 +14,8 @@ from pearlstreet.store.core import Row, Tx
 def apply_report(tx: Tx, owner: Owner, attempt: Row, report: AttemptReport, *, collect: bool = True) -> None:
     """Update an attempt's row from its engine's report. A report of an earlier state changes nothing."""
     state = AttemptState(attempt["state"])
+    if report.started_us is not None:
+        lifecycle.record_placement(tx, attempt, report)
     began = state is not AttemptState.RUNNING and report.started_us is not None
     if began and report.state in (TaskState.RUNNING, TaskState.EXITED):
         lifecycle.mark_running(

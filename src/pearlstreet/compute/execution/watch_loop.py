@@ -20,6 +20,7 @@ from pearlstreet.compute.execution.engine_view import EngineView
 from pearlstreet.compute.execution.lifecycle import find_attempt
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.owners import owner_of
+from pearlstreet.compute.execution.placement import actual_placement
 from pearlstreet.compute.execution.reporting import apply_report
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.execution.tables import attempts
@@ -167,7 +168,7 @@ def _written(store: Store, writing: Writing | None) -> None:
 
 def _has_begun(report: AttemptReport | None) -> bool:
     """Return whether an attempt runs although its start was not recorded, because the server died in between."""
-    return report is not None and report.state is not TaskState.STARTING
+    return report is not None and report.state in (TaskState.RUNNING, TaskState.EXITED)
 
 
 def _withdraw(execution: Execution, attempt_id: str, tx: Tx) -> None:
@@ -178,9 +179,15 @@ def _withdraw(execution: Execution, attempt_id: str, tx: Tx) -> None:
 
 
 def _never_starts(row: Row, report: AttemptReport | None, now_us: int, execution: Execution) -> bool:
-    starting = report is not None and report.state is TaskState.STARTING
-    late = now_us - row["placed_us"] > execution.settings.starting_max_s * US_PER_S
-    return starting and late and row["state"] == AttemptState.STARTING.value and row["stop_reason"] is None
+    """Return whether an engine has had its time to start an attempt: short for one that waits there for machines."""
+    if report is None or row["state"] != AttemptState.STARTING.value or row["stop_reason"] is not None:
+        return False
+    limits_s = {
+        TaskState.PENDING: execution.settings.start_timeout_s,
+        TaskState.STARTING: execution.settings.starting_max_s,
+    }
+    limit_s = limits_s.get(report.state)
+    return limit_s is not None and now_us - row["placed_us"] > limit_s * US_PER_S
 
 
 def _differs(row: Row, report: AttemptReport | None, now_us: int, execution: Execution) -> bool:
@@ -190,6 +197,8 @@ def _differs(row: Row, report: AttemptReport | None, now_us: int, execution: Exe
     if report.state is TaskState.EXITED:
         return True
     if report.state is TaskState.RUNNING and row["state"] != AttemptState.RUNNING.value:
+        return True
+    if report.state is TaskState.RUNNING and actual_placement(row["placement"], report) is not None:
         return True
     return row["state"] == AttemptState.RUNNING.value and _overdue(row, now_us)
 

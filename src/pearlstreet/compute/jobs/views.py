@@ -21,6 +21,7 @@ from pearlstreet.compute.jobs.tables import artefacts, jobs, preparations, waits
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.queueing.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.queueing.model import PlanningWindow, ResourceRequest
+from pearlstreet.compute.queueing.plan_applier import ENGINE_QUEUE
 from pearlstreet.compute.queueing.planning_window import count_ahead
 from pearlstreet.compute.queueing.preemption_limits import Protection, explain_protection
 from pearlstreet.compute.queueing.reason_names import ReasonNames
@@ -474,6 +475,9 @@ def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> JobExp
     snapshot = runtime.planner_status.snapshot()
     if row["reason_code"] == "balance" and kept is not None:
         return JobExplanation(kept, "balance", unblock=text("Top up, or set a shorter time_limit"))
+    if row["reason_code"] == ENGINE_QUEUE and kept is not None and wait is None:
+        unblock = text("It is submitted once an attempt that waits there has started")
+        return JobExplanation(kept, ENGINE_QUEUE, unblock=unblock)
     if wait is None or snapshot is None:
         return JobExplanation(
             kept or text("It was just submitted; the planner looks at it next"), row["reason_code"] or "new"

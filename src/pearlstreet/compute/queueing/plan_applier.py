@@ -16,11 +16,11 @@ import structlog
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.errors import PaymentRequired, Unavailable
 from pearlstreet.base.money import Money
-from pearlstreet.base.text import Text, text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.execution.lifecycle import place_attempt, request_stop
 from pearlstreet.compute.execution.limits import time_left_s
 from pearlstreet.compute.execution.metering import hold_amount, rate_of, usage_of
-from pearlstreet.compute.execution.model import LIVE_ATTEMPT, StopReason
+from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.new_attempt import NewAttempt
 from pearlstreet.compute.execution.owners import Owners, owner_of
 from pearlstreet.compute.execution.tables import allocations, attempts
@@ -46,7 +46,14 @@ from pearlstreet.store.loop import backoff_s, forget_failure, note_failure
 CHUNK = 16
 """Placements written in one transaction."""
 _REQUESTS = sa.select(waiting).where(waiting.c.id.in_(sa.bindparam("ids", expanding=True)))
-_LIVE = sa.select(attempts.c.id).where(attempts.c.state.in_(LIVE_ATTEMPT))
+_LIVE = sa.select(attempts.c.id, attempts.c.engine, attempts.c.started_us).where(
+    attempts.c.state.in_(LIVE_ATTEMPT)
+)
+_UNSTARTED = (
+    sa.select(attempts.c.engine, sa.func.count().label("waiting"))
+    .where(attempts.c.state.in_((AttemptState.PLACED.value, AttemptState.STARTING.value)))
+    .group_by(attempts.c.engine)
+)
 _PLACEMENTS = sa.select(attempts.c.id, attempts.c.placement).where(
     attempts.c.id.in_(sa.bindparam("ids", expanding=True))
 )
@@ -63,6 +70,8 @@ LEADER = "planner"
 """Name of the lease that the planning server holds."""
 LEASE_S = 30.0
 LOOP = "plan_jobs"
+ENGINE_QUEUE = "engine_queue"
+"""Reason code of a job that fits, but whose engine has as many attempts waiting for machines as the center submits."""
 log = structlog.get_logger("planner")
 
 
@@ -92,8 +101,10 @@ class Applier:
     """Engine → its speed as a multiple of real time (other than 1 only in simulations)."""
     owners: Owners = field(default_factory=dict)
     """Owners of the attempts that it stops, by kind."""
-    held: dict[str, Sequence[tuple[str, int, int]]] = field(default_factory=dict)
-    """Live attempt → (node, cpu_milli, memory_mib) of its tasks. A placement never changes, so each is parsed once."""
+    self_placing: Mapping[str, int | None] = field(default_factory=dict)
+    """Engine that chooses nodes or devices itself → maximum number of attempts that may wait there for machines (None: any)."""
+    held: dict[tuple[str, int | None], Sequence[tuple[str, int, int]]] = field(default_factory=dict)
+    """Live attempt (id; start, if its engine chooses its node) → (node, cpu_milli, memory_mib) of its tasks, parsed once."""
     token: str = ""
     short: dict[str, tuple[AccountId, int]] = field(default_factory=dict)
     """Job that its organisation could not pay → its account and the micro-yuan that its hold needs. It is not planned before the
@@ -175,15 +186,22 @@ class Applier:
             row["id"]: row
             for row in tx.execute(_REQUESTS, {"ids": [placement.job_id for placement in part]}).mappings()
         }
-        placed = 0
+        placed, windows = 0, self._submit_windows(tx)
         for placement in part:
             row = rows.get(placement.job_id)
             if row is None or row["blocked"]:
                 continue
             ask = context.asks[row["array_id"] or row["id"]]
-            if remaining.take(placement, ask):
+            engine = context.nodes[placement.tasks[0].node].engine
+            if windows.get(engine, 1) < 1:
+                if row["reason_code"] != ENGINE_QUEUE:
+                    reason = WaitReason(ENGINE_QUEUE, _queue_is_full(engine, self.self_placing[engine]))
+                    _note_reasons(self.owners, {row["id"]: reason}, tx)
+            elif remaining.take(placement, ask):
                 if self._place(tx, placement, row, ask, context):
                     placed += 1
+                    if engine in windows:
+                        windows[engine] -= 1
                 else:
                     remaining.give_back(placement, ask)
         return len(part) - placed
@@ -251,15 +269,37 @@ class Applier:
 
     def _held(self, tx: Tx) -> list[tuple[str, int, int]]:
         """Return (node, cpu_milli, memory_mib) of every task of a live attempt, from the current rows."""
-        live = tx.execute(_LIVE).scalars().all()
-        self.held = {row_id: self.held[row_id] for row_id in live if row_id in self.held}
-        unknown = [row_id for row_id in live if row_id not in self.held]
-        for start in range(0, len(unknown), IN_MAX):
-            for row in tx.execute(_PLACEMENTS, {"ids": unknown[start : start + IN_MAX]}):
-                self.held[row.id] = [
+        live = [
+            (row.id, row.started_us if row.engine in self.self_placing else None) for row in tx.execute(_LIVE)
+        ]
+        self.held = {key: self.held[key] for key in live if key in self.held}
+        unknown = {key[0]: key for key in live if key not in self.held}
+        ids = list(unknown)
+        for start in range(0, len(ids), IN_MAX):
+            for row in tx.execute(_PLACEMENTS, {"ids": ids[start : start + IN_MAX]}):
+                self.held[unknown[row.id]] = [
                     (task["node"], task["cpu_milli"], task["memory_mib"]) for task in row.placement["tasks"]
                 ]
         return [task for tasks in self.held.values() for task in tasks]
+
+    def _submit_windows(self, tx: Tx) -> dict[str, int]:
+        """Return how many more attempts each engine with a limit takes before some of those that wait there start."""
+        limits = {engine: limit for engine, limit in self.self_placing.items() if limit is not None}
+        if not limits:
+            return {}
+        waiting = {row.engine: int(row.waiting) for row in tx.execute(_UNSTARTED)}
+        return {engine: limit - waiting.get(engine, 0) for engine, limit in limits.items()}
+
+
+def _queue_is_full(engine: str, limit: int | None) -> Text:
+    return plural(
+        "{count} attempt waits for machines in engine {engine}, the most that the center submits there; it is submitted once "
+        "that one has started.",
+        "{count} attempts wait for machines in engine {engine}, the most that the center submits there; it is submitted once "
+        "one of them has started.",
+        count=limit or 0,
+        engine=engine,
+    )
 
 
 def _placement(placement: Placement, ask: ResourceRequest) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from pearlstreet.store.core import Row, Tx
 
 _LIVE = sa.select(
     attempts.c.id,
+    attempts.c.engine,
     attempts.c.started_us,
     attempts.c.placed_us,
     attempts.c.stop_reason,
@@ -52,9 +53,12 @@ CHUNK = 500
 class LiveAttempts:
     """Cache of the attempts that hold resources, as rows of the planner.
 
-    A placement never changes, so it is parsed once; the columns that do change are read every time.
+    A placement is parsed once, and once more at the start if its engine chooses nodes or devices itself; the columns that change
+    are read every time.
     """
 
+    self_placing: Collection[str] = frozenset()
+    """Engines that choose nodes or devices themselves."""
     known: dict[str, RunningAttempt] = field(default_factory=dict)
     _limit_us: dict[str, int] = field(default_factory=dict)
     """Time limit of each attempt in µs of real time, by attempt."""
@@ -68,6 +72,9 @@ class LiveAttempts:
             self.known.pop(
                 row_id, None
             )  # the stop for a resize added the number of tasks of the next attempt
+        for row in rows:
+            if row.engine in self.self_placing and self._has_started(row):
+                del self.known[row.id]
         self.known = {row.id: self.known[row.id] for row in rows if row.id in self.known}
         self._limit_us = {row_id: self._limit_us[row_id] for row_id in self.known}
         unknown = [row.id for row in rows if row.id not in self.known]
@@ -84,6 +91,11 @@ class LiveAttempts:
                     kept, started_us=started_us, expected_end_us=end_us, ending=ending
                 )
         return [*self.known.values(), *self._kept(tx, predict)]
+
+    def _has_started(self, row: Any) -> bool:
+        """Return whether an attempt has started since it was read, so that its placement may be another."""
+        known = self.known.get(row.id)
+        return known is not None and known.started_us != (row.started_us or row.placed_us)
 
     def _kept(self, tx: Tx, predict: Predict) -> list[RunningAttempt]:
         """Return attempts stopped for a resize whose outputs are being stored: they hold no devices, but keep their place."""

@@ -62,8 +62,11 @@ log = structlog.get_logger("planner")
 
 def plan_loop(runtime: QueueingRuntime, owners: Owners) -> Loop:
     """Return the loop that decides what runs next and where."""
-    paces = {name: engine.capabilities().pace for name, engine in runtime.engines.items()}
-    planner = LivePlanner(runtime, Applier(runtime.settings, paces, owners), runtime.pace)
+    abilities = {name: engine.capabilities() for name, engine in runtime.engines.items()}
+    paces = {name: can.pace for name, can in abilities.items()}
+    self_placing = {name: can.submit_window for name, can in abilities.items() if can.placement != "device"}
+    applier = Applier(runtime.settings, paces, owners, self_placing)
+    planner = LivePlanner(runtime, applier, runtime.pace, live=LiveAttempts(self_placing.keys()))
     return CycleLoop(
         name="plan_jobs",
         cycle=planner.cycle,

@@ -15,7 +15,7 @@ from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US, Att
 from pearlstreet.sim.faults.kind import FaultContext
 
 Injection = Callable[[FaultContext], Outcome[object]]
-_STEPS = (TaskState.STARTING, TaskState.RUNNING, TaskState.EXITED)
+_STEPS = (TaskState.PENDING, TaskState.STARTING, TaskState.RUNNING, TaskState.EXITED)
 
 
 def engine_fault(

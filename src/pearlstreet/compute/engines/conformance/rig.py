@@ -16,6 +16,7 @@ from pearlstreet.compute.engines.protocol import (
     AttemptReport,
     Engine,
     Limits,
+    PlacementMode,
     TaskOrder,
     TaskState,
 )
@@ -35,6 +36,9 @@ def value_of(outcome: Outcome[T]) -> T:
 
 class Rig(ABC):
     """An engine under test, over a folder that outlives it."""
+
+    placement: PlacementMode = "device"
+    """Parts of the place that its orders name: nodes and devices, nodes only, or neither."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -100,7 +104,8 @@ class Rig(ABC):
 
     def running(self, attempt_id: str) -> AttemptReport:
         """Wait until an attempt runs."""
-        self.until(lambda: self.report(attempt_id).state is not TaskState.STARTING)
+        before = (TaskState.PENDING, TaskState.STARTING)
+        self.until(lambda: self.report(attempt_id).state not in before)
         report = self.report(attempt_id)
         assert report.state is TaskState.RUNNING, report
         return report
@@ -124,8 +129,9 @@ class Rig(ABC):
             data, offset = data + chunk.data, chunk.next_offset
 
     def task(self, rank: int, **fields: Any) -> TaskOrder:
-        """Return a small task on this rig's node."""
-        small = TaskOrder(rank, self.node, cpus=0.1, memory_gib=0.25)
+        """Return a small task on this rig's node, or on any that the engine chooses."""
+        node = "" if self.placement == "engine" else self.node
+        small = TaskOrder(rank, node, cpus=0.1, memory_gib=0.25)
         return replace(small, **fields)
 
     def clean_up(self) -> None:

@@ -33,12 +33,13 @@ from pearlstreet.compute.engines.local.detect import (
 )
 from pearlstreet.compute.engines.local.folders import Folders
 from pearlstreet.compute.engines.local.launching import ForkServer, Launch, last_words, launch
-from pearlstreet.compute.engines.local.plan import make_plan, misfit
+from pearlstreet.compute.engines.local.plan import make_plan, misfit, running_tasks
 from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy, Walls
 from pearlstreet.compute.engines.local.sampling import DeviceSampler
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.local.supervisor.checkpoint import saved_us
 from pearlstreet.compute.engines.orders import TOO_WEAK, plain_id, refusal
+from pearlstreet.compute.engines.placing import FreeMachines, is_open
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
@@ -50,6 +51,7 @@ from pearlstreet.compute.engines.protocol import (
     NodeReport,
     Observation,
     OutputFile,
+    PlacementMode,
     TaskState,
 )
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
@@ -59,6 +61,7 @@ from pearlstreet.compute.hardware.isolation import shortfall
 from pearlstreet.compute.hardware.node import probe_node
 
 T = TypeVar("T")
+PLACEMENTS: tuple[PlacementMode, ...] = ("device", "node")
 NOTHING = Reserve()
 STRONGEST = SandboxPolicy()
 NODE_CACHE_TTL_S = 1.5
@@ -90,7 +93,9 @@ class LocalEngine:
         reserve: Reserve = NOTHING,
         probe: Callable[[], NodeReport] = probe_node,
         policy: SandboxPolicy = STRONGEST,
+        placement: PlacementMode = "device",
     ) -> None:
+        self._placement = placement
         self._folders = Folders(root.absolute())
         self._clock, self._probe, self._policy = clock, probe, policy
         self._name, self._node_name, self._reserve = name, node_name, reserve
@@ -114,6 +119,8 @@ class LocalEngine:
         self._node: tuple[float, NodeReport] | None = None
         self._probing = threading.Lock()
         self._choosing = threading.Lock()
+        self._placing = threading.Lock()
+        """Held from the choice of devices until it is on disk, so that no other order gets the same."""
         self._sandbox_failed = False
         self._can_fetch_images = images.can_fetch()
 
@@ -126,6 +133,8 @@ class LocalEngine:
             images=self._walls.sandbox == "bubblewrap" and self._can_fetch_images,
             stager=True,
             shells=True,
+            placements=PLACEMENTS,
+            placement=self._placement,
             wall=self._walls.name(),
             notices=self._walls.notices,
         )
@@ -197,7 +206,11 @@ class LocalEngine:
                     return self._go_on(known)
                 walls = self._current_walls()
                 node = replace(self._node_now(), isolation=walls.sandbox)
-                refused = refusal(order, {node.name: node}) or misfit(order, walls) or self._weaker(walls)
+                refused = (
+                    refusal(order, {node.name: node}, PLACEMENTS)
+                    or misfit(order, walls)
+                    or self._weaker(walls)
+                )
                 if refused is not None:
                     return refused
                 return self._begin(order, node, walls)
@@ -209,6 +222,30 @@ class LocalEngine:
         if free < self._policy.min_free_gib * GIB:
             return Retry(DISK_RETRY_S, _disk_full())
         order = checkpoints.with_checkpoint(order, self._folders)
+        if not is_open(order):
+            return self._write_order(order, node, walls)
+        with self._placing:
+            machine = FreeMachines({node.name: node})
+            machine.take_all(running_tasks(plan, node.name) for plan in self._running_plans())
+            # The center counts CPU and memory; the engine chooses devices only.
+            tasks = machine.place([replace(task, cpus=0.0, memory_gib=0.0) for task in order.tasks])
+            if tasks is None:
+                return Retry(LAUNCH_RETRY_S, text("The devices of {node} are in use", node=node.name))
+            chosen = [
+                replace(task, devices=one.devices, wants=None)
+                for task, one in zip(order.tasks, tasks, strict=True)
+            ]
+            return self._write_order(replace(order, tasks=tuple(chosen)), node, walls)
+
+    def _running_plans(self) -> Iterator[dict[str, Any]]:
+        """Yield the plans of attempts that have not ended."""
+        found = self.scan()
+        for report in found.value if isinstance(found, Done) else ():
+            plan = self._plan(report.attempt_id) if report.state is not TaskState.EXITED else None
+            if plan is not None:
+                yield plan
+
+    def _write_order(self, order: AttemptOrder, node: NodeReport, walls: Walls) -> Outcome[AttemptReport]:
         plan = make_plan(order, node, walls, self._policy, self._folders, self._seccomp)
         folder = self._folders.attempt(order.attempt_id)
         try:

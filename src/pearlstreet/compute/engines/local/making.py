@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pearlstreet.compute.engines.host import EngineHost, Options, read_number
-from pearlstreet.compute.engines.local.engine import LocalEngine
+from pearlstreet.compute.engines.host import EngineHost, Options, read_number, read_placement
+from pearlstreet.compute.engines.local.engine import PLACEMENTS, LocalEngine
 from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
 from pearlstreet.compute.hardware.access import LocalHost
 from pearlstreet.compute.hardware.model import NodeReport
@@ -29,5 +29,6 @@ def make_local(host: EngineHost, options: Options) -> LocalEngine:
             cpus=read_number(host, options, "reserve_cpus", 0),
             memory_gib=read_number(host, options, "reserve_memory_gib", 0),
         ),
+        placement=read_placement(host, options, PLACEMENTS, "device"),
         policy=SandboxPolicy(minimum=host.minimum_isolation, hidden=(str(host.data),)),
     )

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
@@ -16,7 +17,7 @@ from pearlstreet.compute.engines.local.folders import INSIDE, Folders, seen_at
 from pearlstreet.compute.engines.local.policy import SandboxPolicy, Walls, python_prefixes
 from pearlstreet.compute.engines.local.supervisor import files
 from pearlstreet.compute.engines.local.variables import relocated, task_variables
-from pearlstreet.compute.engines.protocol import AttemptOrder, TaskOrder
+from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceGrant, TaskOrder
 from pearlstreet.compute.engines.staging.model import restored_json, source_json
 from pearlstreet.compute.hardware.model import NodeReport
 
@@ -116,6 +117,7 @@ def make_plan(
         "job_id": order.job_id,
         "tenant_id": order.tenant_id,
         "ranks": len(order.tasks),
+        "node": node.name,
         "wall": walls.name(),
         "boot_id": files.boot_id(),
         "command": list(order.command)
@@ -166,6 +168,25 @@ def make_plan(
     }
 
 
+def running_tasks(plan: Mapping[str, Any], node: str) -> list[TaskOrder]:
+    """Return the tasks of a plan with the devices that they hold, and without CPU and memory."""
+    return [
+        TaskOrder(
+            task["rank"],
+            node,
+            0.0,
+            0.0,
+            tuple(
+                DeviceGrant(index, *share)
+                for index, share in zip(
+                    task["devices"], task.get("shares") or [[None, None]] * len(task["devices"]), strict=True
+                )
+            ),
+        )
+        for task in plan["tasks"]
+    ]
+
+
 def _task(
     order: AttemptOrder,
     task: TaskOrder,
@@ -201,6 +222,7 @@ def _task(
     return {
         "rank": task.rank,
         "devices": [grant.index for grant in task.devices],
+        "shares": [[grant.memory_gib, grant.compute_percent] for grant in task.devices],
         "group": f"{_short(folders.root)}.{order.attempt_id}.{task.rank}",
         "limits": {
             "memory_bytes": memory_bytes,

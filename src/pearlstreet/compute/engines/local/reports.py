@@ -12,7 +12,7 @@ from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, TaskR
 
 def starting(plan: Mapping[str, Any]) -> AttemptReport:
     """Return the report of an attempt whose supervisor has not written a state yet."""
-    tasks = tuple(TaskReport(rank, TaskState.STARTING) for rank in range(plan["ranks"]))
+    tasks = tuple(_task(plan, rank, None, TaskState.STARTING) for rank in range(plan["ranks"]))
     return AttemptReport(plan["attempt_id"], TaskState.STARTING, tasks, wall=plan["wall"])
 
 
@@ -26,7 +26,7 @@ def from_state(plan: Mapping[str, Any], state: Mapping[str, Any] | None) -> Atte
     return AttemptReport(
         attempt_id=plan["attempt_id"],
         state=attempt_state,
-        tasks=tuple(_task(rank, tasks.get(rank), attempt_state) for rank in range(plan["ranks"])),
+        tasks=tuple(_task(plan, rank, tasks.get(rank), attempt_state) for rank in range(plan["ranks"])),
         started_us=state["started_us"],
         ended_us=state["ended_us"],
         end_reason=EndReason(reason) if reason else None,
@@ -37,10 +37,14 @@ def from_state(plan: Mapping[str, Any], state: Mapping[str, Any] | None) -> Atte
     )
 
 
-def _task(rank: int, task: Mapping[str, Any] | None, attempt: TaskState) -> TaskReport:
+def _task(
+    plan: Mapping[str, Any], rank: int, task: Mapping[str, Any] | None, attempt: TaskState
+) -> TaskReport:
+    node = plan.get("node", "")  # plans of older versions do not name it
+    devices = tuple(plan["tasks"][rank]["devices"])
     if task is None:
         never = TaskState.EXITED if attempt is TaskState.EXITED else TaskState.STARTING
-        return TaskReport(rank, never)
+        return TaskReport(rank, never, node=node, devices=devices)
     return TaskReport(
         rank=rank,
         state=TaskState(task["state"]),
@@ -50,6 +54,8 @@ def _task(rank: int, task: Mapping[str, Any] | None, attempt: TaskState) -> Task
         ended_us=task["ended_us"],
         cpu_s=task["cpu_s"],
         memory_peak_gib=round(task["memory_peak_bytes"] / GIB, 6),
+        node=node,
+        devices=devices,
     )
 
 

@@ -15,12 +15,14 @@ from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
     DeviceGrant,
+    DeviceRequest,
     EndReason,
     TaskOrder,
     TaskReport,
     TaskState,
 )
 from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
+from pearlstreet.compute.hardware.isolation import Isolation
 
 EXIT_CODE_VARIABLE = "PEARL_SIMULATE_EXIT_CODE"
 EXIT_CODE_VARIABLES = (EXIT_CODE_VARIABLE, "SIMULATE_EXIT_CODE")
@@ -59,6 +61,7 @@ class Kept:
     log_bytes: int
     saves: bool = False
     """Whether it pretends to save its work when it is told to stop."""
+    minimum_isolation: Isolation = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,34 @@ class AttemptTimeline:
     stop_us: int | None = None
     """Time of the first stop request after its start."""
     message: Text | None = None
+    held_us: tuple[int, int] | None = None
+    """Of an attempt that waits for machines: time from getting them to its start, and to its end."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it waits for machines."""
+        return self.held_us is not None and self.ends_us == NEVER_US
 
 
 def keep(order: AttemptOrder) -> Kept:
     """Return the part of an order that the engine keeps."""
-    return Kept(order.attempt_id, order.tasks, order.limits.log_bytes, order.simulate_saves)
+    return Kept(
+        order.attempt_id, order.tasks, order.limits.log_bytes, order.simulate_saves, order.minimum_isolation
+    )
+
+
+def hold(timeline: AttemptTimeline) -> AttemptTimeline:
+    """Return the timeline of an attempt that waits for machines from its acceptance on."""
+    accepted_us = timeline.accepted_us
+    held_us = (timeline.starts_us - accepted_us, timeline.ends_us - accepted_us)
+    return replace(timeline, starts_us=NEVER_US, ends_us=NEVER_US, held_us=held_us)
+
+
+def release(timeline: AttemptTimeline, at_us: int) -> AttemptTimeline:
+    """Return the timeline of a waiting attempt that gets machines at `at_us`."""
+    to_start_us, to_end_us = timeline.held_us or (0, 0)
+    ends_us = min(at_us + to_end_us, NEVER_US)
+    return replace(timeline, accepted_us=at_us, starts_us=at_us + to_start_us, ends_us=ends_us, held_us=None)
 
 
 def plan(
@@ -154,6 +180,9 @@ def stick(timeline: AttemptTimeline, ranks: int) -> AttemptTimeline:
 def report(kept: Kept, timeline: AttemptTimeline, now_us: int) -> AttemptReport:
     """Return the report of the attempt at `now_us`."""
     ended = now_us >= timeline.ends_us
+    if timeline.is_pending and not ended:
+        waiting = tuple(TaskReport(task.rank, TaskState.PENDING) for task in kept.tasks)
+        return AttemptReport(kept.attempt_id, TaskState.PENDING, waiting, wall="simulated")
     tasks = tuple(_task(task, timeline, now_us) for task in kept.tasks)
     if ended:
         state = TaskState.EXITED
@@ -199,11 +228,13 @@ def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, object]:
                 t.cpus,
                 t.memory_gib,
                 [[g.index, g.memory_gib, g.compute_percent] for g in t.devices],
+                *_wants_to_json(t.wants),
             ]
             for t in kept.tasks
         ],
         "log_bytes": kept.log_bytes,
         **({"saves": True} if kept.saves else {}),
+        **({"isolation": kept.minimum_isolation} if timeline.is_pending else {}),
         "course": timeline_to_json(timeline),
     }
 
@@ -211,11 +242,23 @@ def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, object]:
 def from_json(value: Mapping[str, Any]) -> tuple[Kept, AttemptTimeline]:
     """Read the attempt from a record that `to_json` wrote."""
     tasks = tuple(
-        TaskOrder(rank, node, cpus, memory_gib, tuple(DeviceGrant(*grant) for grant in grants))
-        for rank, node, cpus, memory_gib, grants in value["tasks"]
+        TaskOrder(
+            rank, node, cpus, memory_gib, tuple(DeviceGrant(*grant) for grant in grants), *_wants_from(wants)
+        )
+        for rank, node, cpus, memory_gib, grants, *wants in value["tasks"]
     )
-    kept = Kept(value["id"], tasks, value["log_bytes"], value.get("saves", False))
+    kept = Kept(
+        value["id"], tasks, value["log_bytes"], value.get("saves", False), value.get("isolation", "none")
+    )
     return kept, timeline_from_json(value["course"])
+
+
+def _wants_to_json(wants: DeviceRequest | None) -> list[object]:
+    return [] if wants is None else [wants.model, wants.count, wants.memory_gib, wants.compute_percent]
+
+
+def _wants_from(values: list[Any]) -> list[DeviceRequest]:
+    return [DeviceRequest(*values)] if values else []
 
 
 def timeline_to_json(timeline: AttemptTimeline) -> dict[str, Any]:
@@ -230,6 +273,7 @@ def timeline_to_json(timeline: AttemptTimeline) -> dict[str, Any]:
         ("failing_rank", 0),
         ("runs_ranks", None),
         ("stop_us", None),
+        ("held_us", None),
     ):
         if getattr(timeline, name) != usual:
             value[name] = getattr(timeline, name)
@@ -244,6 +288,8 @@ def timeline_from_json(value: Mapping[str, Any]) -> AttemptTimeline:
     """Read the timeline from a record that `timeline_to_json` wrote."""
     rest = {name: item for name, item in value.items() if name not in ("at", "reason", "message")}
     message = texts.from_json(value["message"]) if "message" in value else None
+    if "held_us" in rest:
+        rest["held_us"] = tuple(rest["held_us"])
     accepted_us, starts_us, planned_us, ends_us = value["at"]
     return AttemptTimeline(
         accepted_us, starts_us, planned_us, ends_us, EndReason(value["reason"]), message=message, **rest
@@ -257,8 +303,8 @@ def _task(order: TaskOrder, timeline: AttemptTimeline, now_us: int) -> TaskRepor
     ended = now_us >= timeline.ends_us
     if not ever_starts or now_us < timeline.starts_us:
         if ended:
-            return TaskReport(order.rank, TaskState.EXITED, ended_us=timeline.ends_us)
-        return TaskReport(order.rank, TaskState.STARTING)
+            return TaskReport(order.rank, TaskState.EXITED, ended_us=timeline.ends_us, **_place(order))
+        return TaskReport(order.rank, TaskState.STARTING, **_place(order))
     until_us = timeline.ends_us
     if not ended:
         until_us = timeline.starts_us + (now_us - timeline.starts_us) // READING_EVERY_US * READING_EVERY_US
@@ -273,7 +319,13 @@ def _task(order: TaskOrder, timeline: AttemptTimeline, now_us: int) -> TaskRepor
         ended_us=timeline.ends_us if ended else None,
         cpu_s=cpu_s,
         memory_peak_gib=round(order.memory_gib * MEMORY_SHARE, 3),
+        **_place(order),
     )
+
+
+def _place(order: TaskOrder) -> dict[str, Any]:
+    """Return where a task was placed, as fields of its report."""
+    return {"node": order.node, "devices": tuple(grant.index for grant in order.devices)}
 
 
 def _task_end(rank: int, timeline: AttemptTimeline) -> tuple[int | None, int | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pearlstreet.base.clock import Clock
@@ -11,6 +12,7 @@ from pearlstreet.base.outcome import Done, Outcome, Refused, Retry
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines import orders
+from pearlstreet.compute.engines.placing import FreeMachines, is_open
 from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     AttemptReport,
@@ -20,14 +22,17 @@ from pearlstreet.compute.engines.protocol import (
     NodeReport,
     Observation,
     OutputFile,
+    PlacementMode,
     TaskState,
 )
 from pearlstreet.compute.engines.simulated import attempt_timeline, machines, synthetic_output
 from pearlstreet.compute.engines.simulated.attempt_timeline import AttemptTimeline, Habits, Kept
 from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 from pearlstreet.compute.engines.simulated.memory import LATER_S, WHOLE_NODE, Attempt, Memory
+from pearlstreet.compute.hardware.isolation import is_enough
 
 NODES_CACHED_US = 1_000_000
+PLACEMENTS: tuple[PlacementMode, ...] = ("device", "node", "engine")
 
 
 class Cluster:
@@ -42,9 +47,15 @@ class Cluster:
         time_scale: float = 1.0,
         habits: Habits | None = None,
         state_path: Path | None = None,
+        placement: PlacementMode = "device",
+        submit_window: int | None = None,
     ) -> None:
         """Raises ConfigurationError when the state cannot be read or another engine holds it."""
         self._clock = clock
+        self._placement, self._submit_window = placement, submit_window
+        self._admitted_us = 0
+        """Time up to which waiting attempts have got the machines that became free."""
+        self._admitted_version, self._next_end_us = -1, 0
         self._scale = time_scale
         self._habits = habits or Habits()
         self._lock = threading.RLock()
@@ -56,8 +67,54 @@ class Cluster:
     def now_us(self) -> int:
         """Return the clock's time, never earlier than a time already reported or recorded, even across restarts."""
         with self._lock:
-            self._memory.newest_us = max(self._memory.newest_us, self._clock.now_us())
-            return self._memory.newest_us
+            now_us = self._memory.newest_us = max(self._memory.newest_us, self._clock.now_us())
+            self._admit(now_us)
+            return now_us
+
+    def _admit(self, now_us: int) -> None:
+        """Give waiting attempts the machines that became free until now, in their order and at the time when they did."""
+        memory = self._memory
+        if not memory.waiting or (memory.version == self._admitted_version and now_us < self._next_end_us):
+            return
+        at_us = max(self._admitted_us, min(a.timeline.accepted_us for a in memory.waiting.values()))
+        while at_us < now_us and memory.waiting:
+            at_us = min((us for us in self._ends() if at_us < us < now_us), default=now_us)
+            self._admit_at(at_us)
+        if memory.version != self._admitted_version:
+            self._admit_at(now_us)
+        self._admitted_us, self._admitted_version = now_us, memory.version
+        self._next_end_us = min((us for us in self._ends() if us > now_us), default=0)
+
+    def _ends(self) -> Iterator[int]:
+        return (attempt.timeline.ends_us for attempt in self._memory.live.values())
+
+    def _admit_at(self, at_us: int) -> None:
+        usable = self._machines.usable(self._memory.broken)
+        held = [
+            attempt.kept.tasks
+            for attempt in self._memory.live.values()
+            if not attempt.timeline.is_pending
+            and attempt.timeline.accepted_us <= at_us < attempt.timeline.ends_us
+        ]
+        free: dict[str, FreeMachines] = {}
+        """Free machines by the isolation that they must give."""
+        for attempt in [*self._memory.waiting.values()]:
+            minimum = attempt.kept.minimum_isolation
+            if minimum not in free:
+                strong = {name: node for name, node in usable.items() if is_enough(node.isolation, minimum)}
+                free[minimum] = FreeMachines(strong)
+                free[minimum].take_all(held)
+            if attempt.timeline.accepted_us > at_us:
+                continue
+            placed = free[minimum].place(attempt.kept.tasks)
+            if placed is None:
+                continue
+            for level, others in free.items():
+                if level != minimum:
+                    others.take_all([placed])
+            held.append(placed)
+            timeline = attempt_timeline.release(attempt.timeline, at_us)
+            self._memory.place(attempt, replace(attempt.kept, tasks=placed), timeline)
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
@@ -66,6 +123,9 @@ class Cluster:
             images=True,
             fractions=True,
             multi_node=True,
+            placements=PLACEMENTS,
+            placement=self._placement,
+            submit_window=self._submit_window,
             wall="simulated",
             notices=(text("This cluster is simulated: jobs do not really run, and leave no results"),),
         )
@@ -255,9 +315,12 @@ class Cluster:
                 if refused is not None:
                     return refused
                 timeline = alter(attempt_timeline.plan(order, self.random, self._habits, now_us, self._scale))
+                if is_open(order):
+                    timeline = attempt_timeline.hold(timeline)
                 added = self._memory.add(attempt_timeline.keep(order), timeline)
                 if not isinstance(added, Done):
                     return added
+                self._admit(now_us)
                 attempt = self._memory.attempts[order.attempt_id]
             report = attempt.report_at(now_us)
         return self._memory.durable(report)
@@ -265,11 +328,11 @@ class Cluster:
     def _refusal(self, order: AttemptOrder) -> Refused | Retry | None:
         if order.attempt_id in self._memory.withdrawn:
             return Refused("stopped", text("Attempt {id} was stopped before it started", id=order.attempt_id))
-        refused = orders.refusal(order, self._machines.by_name)
+        refused = orders.refusal(order, self._machines.by_name, PLACEMENTS)
         if refused is not None:
             return refused
         broken = self._memory.broken
-        for task in order.tasks:
+        for task in (task for task in order.tasks if task.node):
             if (task.node, WHOLE_NODE) in broken or not self._machines.by_name[task.node].healthy:
                 return Retry(LATER_S, text("Node {node} failed", node=task.node))
             for grant in task.devices:

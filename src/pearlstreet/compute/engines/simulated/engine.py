@@ -24,6 +24,7 @@ from pearlstreet.compute.engines.protocol import (
     NodeReport,
     Observation,
     OutputFile,
+    PlacementMode,
     TaskOrder,
     TaskReport,
     TaskState,
@@ -37,7 +38,7 @@ from pearlstreet.compute.engines.staging.model import StagerReport, StagerTask
 
 T = TypeVar("T")
 _RETRY_S = 1.0
-_STEPS = (TaskState.STARTING, TaskState.RUNNING, TaskState.EXITED)
+_STEPS = (TaskState.PENDING, TaskState.STARTING, TaskState.RUNNING, TaskState.EXITED)
 _LYING = (
     Fault.WRONG_STATE,
     Fault.STATE_BACKWARDS,
@@ -64,12 +65,21 @@ class SimulatedEngine:
         faults: FaultPlan | None = None,
         habits: Habits | None = None,
         state_path: Path | None = None,
+        placement: PlacementMode = "device",
+        submit_window: int | None = None,
     ) -> None:
         """Raises ConfigurationError when `state_path` cannot be read or another engine holds it."""
         check(time_scale > 0, "time_scale > 0", time_scale=time_scale)
         self._name = name
         self.cluster = Cluster(
-            nodes, clock=clock, rng=rng, time_scale=time_scale, habits=habits, state_path=state_path
+            nodes,
+            clock=clock,
+            rng=rng,
+            time_scale=time_scale,
+            habits=habits,
+            state_path=state_path,
+            placement=placement,
+            submit_window=submit_window,
         )
         self._clock = clock
         self._random = KeyedRandom(self.cluster.random.seed + b"faults")
@@ -253,7 +263,9 @@ class SimulatedEngine:
         self._reported[attempt] = max(reported, report.state, key=_STEPS.index)
         if self._draw_fault(Fault.WRONG_STATE, method, attempt):
             return _claim(report, TaskState.STARTING)
-        if reported is not TaskState.STARTING and self._draw_fault(Fault.STATE_BACKWARDS, method, attempt):
+        if reported in (TaskState.RUNNING, TaskState.EXITED) and self._draw_fault(
+            Fault.STATE_BACKWARDS, method, attempt
+        ):
             return _claim(report, _STEPS[_STEPS.index(reported) - 1])
         rule = self._draw_fault(Fault.CLOCK_OFF, method, attempt)
         return _shift(report, int(rule.size * US_PER_S)) if rule else report

@@ -33,6 +33,21 @@ class Machines:
         self.by_name[name] = replace(self.by_name[name], isolation=level)
         self._cache.pop(name, None)
 
+    def usable(self, broken: Collection[_Place]) -> Mapping[str, NodeReport]:
+        """Return the nodes by name, without their broken devices and without broken nodes."""
+        if not broken:
+            return self.by_name
+        failed: dict[str, set[int]] = defaultdict(set)
+        for name, index in broken:
+            failed[name].add(index)
+        return {
+            name: replace(node, devices=tuple(d for d in node.devices if d.index not in failed[name]))
+            if name in failed
+            else node
+            for name, node in self.by_name.items()
+            if WHOLE_NODE not in failed.get(name, ())
+        }
+
     def look(self, live: Collection[Attempt], broken: Collection[_Place], now_us: int) -> list[NodeReport]:
         """Return the report of every node at `now_us`, in order."""
         running: dict[str, list[tuple[Attempt, int]]] = defaultdict(list)

@@ -53,6 +53,8 @@ class Memory:
         self.attempts: dict[str, Attempt] = {}
         self.live: dict[str, Attempt] = {}
         """Attempts whose end has not been reported yet."""
+        self.waiting: dict[str, Attempt] = {}
+        """Attempts that wait for machines, in the order of their acceptance."""
         self.withdrawn: set[str] = set()
         """Ids of attempts that were stopped before their start."""
         self.broken: set[tuple[str, int]] = set()
@@ -60,6 +62,8 @@ class Memory:
         self.newest_us = 0
         """Latest time reported; later reports are never earlier, even if the clock is set back."""
         self.changes = ChangeLog(now_us)
+        self.version = 0
+        """Number of changes so far."""
         self._due: list[tuple[int, str]] = []
         """Heap of (time, attempt id): when attempts start and end by themselves."""
         self._journal = Journal(path) if path else None
@@ -71,7 +75,7 @@ class Memory:
 
         def take() -> None:
             self.attempts[kept.attempt_id] = self.live[kept.attempt_id] = Attempt(kept, timeline)
-            self._expect_changes(kept.attempt_id, timeline)
+            self._expect_changes(kept.attempt_id)
 
         return self._write({"op": "start", **attempt_timeline.to_json(kept, timeline)}, take)
 
@@ -80,7 +84,7 @@ class Memory:
 
         def take() -> None:
             attempt.timeline, attempt.report = timeline, None
-            self._expect_changes(attempt.kept.attempt_id, timeline)
+            self._expect_changes(attempt.kept.attempt_id)
 
         if timeline == attempt.timeline:
             return Done(None)
@@ -90,6 +94,15 @@ class Memory:
             "course": attempt_timeline.timeline_to_json(timeline),
         }
         return self._write(record, take)
+
+    def place(self, attempt: Attempt, kept: Kept, timeline: AttemptTimeline) -> Outcome[None]:
+        """Give a waiting attempt the machines that `kept` names."""
+
+        def take() -> None:
+            attempt.kept, attempt.timeline, attempt.report = kept, timeline, None
+            self._expect_changes(kept.attempt_id)
+
+        return self._write({"op": "place", **attempt_timeline.to_json(kept, timeline)}, take)
 
     def withdraw(self, attempt_id: str) -> Outcome[None]:
         """Record that this attempt must never start."""
@@ -101,6 +114,7 @@ class Memory:
         def take() -> None:
             self.attempts.pop(attempt_id, None)
             self.live.pop(attempt_id, None)
+            self.waiting.pop(attempt_id, None)
             self.withdrawn.discard(attempt_id)
             self.changes.note(attempt_id)
 
@@ -133,7 +147,13 @@ class Memory:
             _, attempt_id = heapq.heappop(self._due)
             self.changes.note(attempt_id)
 
-    def _expect_changes(self, attempt_id: str, timeline: AttemptTimeline) -> None:
+    def _expect_changes(self, attempt_id: str) -> None:
+        attempt = self.attempts[attempt_id]
+        timeline = attempt.timeline
+        if timeline.is_pending:
+            self.waiting[attempt_id] = attempt
+        else:
+            self.waiting.pop(attempt_id, None)
         self.changes.note(attempt_id)
         for due_us in (timeline.starts_us, timeline.ends_us):
             if due_us < NEVER_US:
@@ -159,6 +179,7 @@ class Memory:
                 self._journal.append(record)
             except OSError as error:
                 return Retry(LATER_S, _cannot_write(error))
+        self.version += 1
         take()
         return Done(None)
 
@@ -175,8 +196,8 @@ class Memory:
             for name, attempt in self.attempts.items()
             if self.newest_us < attempt.timeline.ends_us
         }
-        for attempt_id, attempt in self.live.items():
-            self._expect_changes(attempt_id, attempt.timeline)
+        for attempt_id in self.live:
+            self._expect_changes(attempt_id)
         self._compact_if_due()
 
     def _replay(self, record: Mapping[str, Any]) -> None:
@@ -187,6 +208,10 @@ class Memory:
                 self.newest_us = max(self.newest_us, timeline.accepted_us)
             case "bend":
                 self.attempts[record["id"]].timeline = attempt_timeline.timeline_from_json(record["course"])
+            case "place":
+                kept, timeline = attempt_timeline.from_json(record)
+                self.attempts[kept.attempt_id] = Attempt(kept, timeline)
+                self.newest_us = max(self.newest_us, timeline.accepted_us)
             case "withdraw":
                 self.withdrawn.add(record["id"])
             case "forget":
