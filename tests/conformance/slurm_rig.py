@@ -13,7 +13,7 @@ from pearlstreet.base.clock import SystemClock
 from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.engines.conformance.rig import Rig, build_order
 from pearlstreet.compute.engines.host import EngineHost
-from pearlstreet.compute.engines.protocol import AttemptOrder, Engine
+from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceRequest, Engine
 from pearlstreet.compute.engines.slurm.making import make_slurm
 from tests.engines.slurm_cluster import JOB_USERS, ClusterSize, SlurmCluster
 
@@ -26,7 +26,7 @@ def cluster() -> SlurmCluster:
     return made
 
 
-def options(folder: Path, isolation: str = "bubblewrap") -> Mapping[str, object]:
+def options(folder: Path, isolation: str = "bubblewrap", placement: str = "node") -> Mapping[str, object]:
     """Settings of an engine of the shared cluster, with a shared folder of its own."""
     shared = cluster().shared / folder.name
     shared.mkdir(mode=0o755, exist_ok=True)
@@ -38,18 +38,22 @@ def options(folder: Path, isolation: str = "bubblewrap") -> Mapping[str, object]
         "partition": "batch",
         "isolation": isolation,
         "settle_s": 1,
+        "placement": placement,
     }
 
 
 class SlurmRig(Rig):
-    """Real jobs of Slurm, as users of organisations."""
+    """Real jobs of Slurm, as users of organisations. Slurm chooses nodes and devices: its API v0.0.38 cannot name nodes."""
 
+    placement = "engine"
     isolation = "bubblewrap"
+    device: Mapping[str, Any] = {"wants": DeviceRequest("h100-sxm-80g", 1)}
+    """Devices that rank 0 asks for."""
 
     def _make(self) -> Engine:
         folder = self.folder / "slurm"
         host = EngineHost("slurm", False, self.folder, folder, SystemClock(), SeededRng(1))
-        return make_slurm(host, options(self.folder, self.isolation))
+        return make_slurm(host, options(self.folder, self.isolation, self.placement))
 
     def pause(self) -> None:
         time.sleep(0.1)
@@ -74,7 +78,7 @@ class SlurmRig(Rig):
         return build_order(
             attempt_id,
             ("/bin/sh", "-c", script or usual),
-            tuple(self.task(rank) for rank in range(tasks)),
+            tuple(self.task(rank, **(self.device if rank == 0 else {})) for rank in range(tasks)),
             {"PATH": "/usr/local/bin:/usr/bin:/bin", **(variables or {})},
             time_s,
             fields,

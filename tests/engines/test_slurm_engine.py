@@ -13,7 +13,7 @@ import pytest
 from pearlstreet.base.outcome import Done, Retry, Unknown
 from pearlstreet.compute.engines.cluster.file_user import as_user, find_user
 from pearlstreet.compute.engines.conformance.rig import LONG_S, value_of
-from pearlstreet.compute.engines.protocol import DeviceGrant, EndReason, TaskState
+from pearlstreet.compute.engines.protocol import DeviceRequest, EndReason, TaskState
 from pearlstreet.compute.engines.slurm.engine import SlurmEngine
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
 from pearlstreet.compute.engines.slurm.transport import Transport, UncertainError
@@ -44,9 +44,10 @@ def our_jobs(attempt_id: str) -> list[str]:
 
 
 def test_a_gang_over_two_nodes_knows_its_ranks_and_meets_at_the_first(rig: SlurmRig) -> None:
-    halves = tuple(tuple(DeviceGrant(index) for index in indices) for indices in ((0, 1), (2, 3)))
-    places = (("n1", halves[0]), ("n1", halves[1]), ("n2", halves[0]), ("n2", halves[1]))
-    tasks = tuple(rig.task(rank, node=node, devices=devices) for rank, (node, devices) in enumerate(places))
+    wants = DeviceRequest("h100-sxm-80g", 2)
+    tasks = tuple(
+        rig.task(rank, node=node, wants=wants) for rank, node in enumerate(("n1", "n1", "n2", "n2"))
+    )
     script = 'echo "$RANK $WORLD_SIZE $LOCAL_RANK $LOCAL_WORLD_SIZE $NODE_RANK $MASTER_ADDR:$MASTER_PORT $CUDA_VISIBLE_DEVICES"'
     order = replace(rig.order(script=f"{script}; sleep 1"), tasks=tasks)
     value_of(rig.engine.start(order))
@@ -61,6 +62,12 @@ def test_a_gang_over_two_nodes_knows_its_ranks_and_meets_at_the_first(rig: Slurm
     ]
     assert len({words[5] for words in told}) == 1 and told[0][5] != ":"
     assert [words[6] for words in told] == ["0,1", "2,3", "0,1", "2,3"]
+    assert [(task.node, task.devices) for task in report.tasks] == [
+        ("n1", (0, 1)),
+        ("n1", (2, 3)),
+        ("n2", (0, 1)),
+        ("n2", (2, 3)),
+    ]
 
 
 def test_a_rank_that_fails_ends_the_gang_on_the_other_node(rig: SlurmRig) -> None:

@@ -24,7 +24,7 @@ from pearlstreet.compute.engines.protocol import (
 from pearlstreet.compute.execution.placement import CHOSEN_BY_ENGINE
 from pearlstreet.compute.execution.tables import allocations
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.plan_applier import ENGINE_QUEUE
+from pearlstreet.compute.queueing.plan_applier import ENGINE_QUEUE
 
 CARD = {"accelerator": "H100", "count": 1, "cpus": 1, "memory_gib": 8}
 FOREIGN = "foreign"

@@ -89,6 +89,8 @@ _OURS = (
             "isolation": "Isolation that the nodes give: `bubblewrap` (default), `landlock` or `none`; a node that gives less runs nothing.",
             "models": "Accelerator models by the type of Slurm's gres, such as `h100=h100-sxm-80g`; default: what the catalogue knows.",
             "settle_s": "Seconds after which what a node wrote on the shared folder is seen here; default 5.",
+            "placement": "What the center chooses for an attempt: `node`, its nodes (default; Slurm gives the devices out); `engine`, nothing.",
+            **WINDOW_OPTION,
         },
     ),
 )

@@ -86,7 +86,12 @@ def _plan(settings: Mapping[str, Any], folders: NodeFolders, number: int) -> dic
         for position, rank in enumerate(ranks)
     }
     tasks = tuple(
-        replace(whole.tasks[rank], node=name, devices=tuple(DeviceGrant(index) for index in given[rank]))
+        replace(
+            whole.tasks[rank],
+            node=name,
+            devices=tuple(DeviceGrant(index) for index in given[rank]),
+            wants=None,
+        )
         for rank in ranks
     )
     many = settings["nodes"] > 1

@@ -9,6 +9,7 @@ from pearlstreet.compute.engines.protocol import (
     AttemptOrder,
     Binding,
     DeviceGrant,
+    DeviceRequest,
     Limits,
     Mount,
     Stage,
@@ -51,4 +52,6 @@ def order_from_json(value: dict[str, Any]) -> AttemptOrder:
 
 
 def _task(value: dict[str, Any]) -> TaskOrder:
-    return TaskOrder(**{**value, "devices": tuple(DeviceGrant(**item) for item in value["devices"])})
+    wants = DeviceRequest(**value["wants"]) if value.get("wants") else None
+    devices = tuple(DeviceGrant(**item) for item in value["devices"])
+    return TaskOrder(**{**value, "devices": devices, "wants": wants})

@@ -35,6 +35,7 @@ MODULES = (
     "compute/engines/local/seccomp.py",
     "compute/engines/local/variables.py",
     "compute/engines/orders.py",
+    "compute/engines/placing.py",
     "compute/engines/protocol.py",
     "compute/engines/shells.py",
     "compute/engines/staging/model.py",

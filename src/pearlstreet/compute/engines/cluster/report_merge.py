@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -52,6 +52,19 @@ class Gang:
 
 
 State = Mapping[str, Any]
+Place = tuple[str, tuple[int, ...]]
+"""Node of a task, and the indices of its devices there."""
+
+
+def with_places(report: AttemptReport, places: Mapping[int, Place]) -> AttemptReport:
+    """Return a report whose tasks tell where they run, as far as that is known. `places`: by rank."""
+    tasks = [
+        replace(task, node=places[task.rank][0], devices=places[task.rank][1])
+        if task.rank in places
+        else task
+        for task in report.tasks
+    ]
+    return replace(report, tasks=tuple(tasks))
 
 
 def merge_report(
@@ -82,8 +95,11 @@ def merge_report(
             for task in tasks
         )
         return AttemptReport(gang.attempt_id, TaskState.RUNNING, tasks, started_us=started, wall=wall)
-    waiting = tuple(TaskReport(rank, TaskState.STARTING) for rank in range(gang.ranks))
-    return AttemptReport(gang.attempt_id, TaskState.STARTING, waiting, wall=wall)
+    state = TaskState.STARTING
+    if view.phase in (ViewPhase.UNKNOWN, ViewPhase.WAITING) and not any(states):
+        state = TaskState.PENDING  # the cluster has accepted the job and has no machines for it yet
+    waiting = tuple(TaskReport(rank, state) for rank in range(gang.ranks))
+    return AttemptReport(gang.attempt_id, state, waiting, wall=wall)
 
 
 def _ended(

@@ -22,7 +22,13 @@ from pearlstreet.compute.engines.cluster.file_user import FileUser, as_user, fin
 from pearlstreet.compute.engines.cluster.journal import Journal, Record
 from pearlstreet.compute.engines.cluster.order_json import order_to_json
 from pearlstreet.compute.engines.cluster.program import install_program
-from pearlstreet.compute.engines.cluster.report_merge import Gang, ViewPhase, merge_report
+from pearlstreet.compute.engines.cluster.report_merge import (
+    Gang,
+    Place,
+    ViewPhase,
+    merge_report,
+    with_places,
+)
 from pearlstreet.compute.engines.local import checkpoints, clearing, reading
 from pearlstreet.compute.engines.local.folders import Folders
 from pearlstreet.compute.engines.local.plan import misfit
@@ -40,16 +46,23 @@ from pearlstreet.compute.engines.protocol import (
     NodeReport,
     Observation,
     OutputFile,
+    PlacementMode,
     TaskReport,
     TaskState,
 )
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
-from pearlstreet.compute.engines.slurm.demand import Demand, demand_of, time_minutes
+from pearlstreet.compute.engines.slurm.demand import Demand, demand_of, spread, time_minutes
 from pearlstreet.compute.engines.slurm.gres import Gres
-from pearlstreet.compute.engines.slurm.inventory import NodeSettings, foreign_shares, report_node
+from pearlstreet.compute.engines.slurm.inventory import (
+    NodeSettings,
+    foreign_shares,
+    free_part,
+    kinds_by_model,
+    report_node,
+)
 from pearlstreet.compute.engines.slurm.lookup import jobs_by_attempt, own_job, view_of
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
-from pearlstreet.compute.engines.slurm.states import JobPhase
+from pearlstreet.compute.engines.slurm.states import JobPhase, node_problem
 from pearlstreet.compute.engines.slurm.transport import (
     NotReachedError,
     RejectedError,
@@ -72,6 +85,8 @@ EXPECTED_AFTER_S = 2.0
 KILL_MARGIN_S = 10.0
 """Time beyond the grace after which a job that was asked to stop is ended by Slurm."""
 WORK_FOLDERS = ("work", "outputs")
+PLACEMENTS: tuple[PlacementMode, ...] = ("node", "engine")
+"""Slurm gives devices out itself, so no order names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,9 @@ class SlurmSettings:
     models: Mapping[str, str] | None = None
     settle_s: float = 5.0
     """Time after which what nodes wrote is visible on the shared folder."""
+    placement: PlacementMode = "node"
+    submit_window: int | None = None
+    """Maximum number of attempts that wait in Slurm for machines, if it chooses the nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +152,20 @@ class SlurmEngine:
         self._submitted_s: dict[str, float] = {}
         self._sizes: dict[str, checkpoints.Sizes] = {}
         self._walls: dict[str, str] = {}
+        self._places: dict[str, Mapping[int, Place]] = {}
 
     @property
     def name(self) -> str:
         return self._name
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(multi_node=True, wall=self._settings.isolation)
+        return Capabilities(
+            multi_node=True,
+            wall=self._settings.isolation,
+            placements=PLACEMENTS,
+            placement=self._settings.placement,
+            submit_window=self._settings.submit_window,
+        )
 
     def close(self) -> None:
         self._slurm.close()
@@ -209,7 +234,7 @@ class SlurmEngine:
             name: replace(report, cpus=float(nodes[name].cpus), memory_gib=nodes[name].memory_mib / 1024)
             for name, report in reports.items()
         }
-        refused = refusal(order, whole) or misfit(order, Walls("bubblewrap"))
+        refused = refusal(order, whole, PLACEMENTS) or misfit(order, Walls("bubblewrap"))
         if refused is None and order.image is not None:
             refused = Refused("no_images", text("This engine runs no container images"))
         if refused is None and order.restore is not None:
@@ -221,7 +246,7 @@ class SlurmEngine:
                 "mount_not_shared",
                 text("Folders that a job needs must lie on the shared folder of the cluster"),
             )
-        demand = demand_of(order, nodes) if refused is None else None
+        demand = self._demand(order, nodes, whole) if refused is None else None
         if refused is None and demand is None:
             refused = Refused(
                 "uneven", text("Slurm needs the same number of tasks on each node of an attempt")
@@ -246,6 +271,21 @@ class SlurmEngine:
         except (NotReachedError, OSError):
             self._undo(order.attempt_id, user, attempt)
             raise
+
+    def _demand(
+        self, order: AttemptOrder, nodes: Mapping[str, SlurmNode], whole: Mapping[str, NodeReport]
+    ) -> Demand | None:
+        kinds = kinds_by_model(nodes.values(), self._settings.models or {})
+        if order.tasks[0].node:
+            return demand_of(order, nodes, kinds)
+        free = {
+            name: free_part(nodes[name], report)
+            for name, report in whole.items()
+            if node_problem(nodes[name].states) is None
+        }
+        like = spread(order, free, whole)
+        demand = demand_of(like, nodes, kinds) if like is not None else None
+        return replace(demand, node_names=()) if demand is not None else None
 
     def _record(self, order: AttemptOrder, demand: Demand, user: FileUser, attempt: Path) -> Record:
         names = [self._slurm_name(name) for name in demand.node_names] if self._slurm.names_nodes else []
@@ -451,11 +491,12 @@ class SlurmEngine:
             now_us=self._clock.now_us(),
             is_settled=self._is_settled(record, view.phase, job),
         )
+        report = with_places(report, self._places_of(record) if any(states) else {})
         if report.state is TaskState.EXITED:
             report = self._keep_end(record, report)
         content = (
             report.state,
-            tuple(task.state for task in report.tasks),
+            tuple((task.state, task.node, task.devices) for task in report.tasks),
             report.started_us,
             report.ended_us,
         )
@@ -525,6 +566,24 @@ class SlurmEngine:
             known = self._walls[record.attempt_id] = str(plan["wall"])
         return known
 
+    def _places_of(self, record: Record) -> Mapping[int, Place]:
+        """Return node and devices of each rank, from the plans that its nodes wrote when they began. Raises OSError."""
+        known = self._places.get(record.attempt_id, {})
+        if len(known) < record.ranks:
+            attempt = self._attempt(record.user, record.attempt_id)
+            with as_user(self._file_user(record.user)):
+                plans = [
+                    files.read_json(str(node_folders.node_folder(attempt, number)), files.ORDER)
+                    for number in range(record.nodes)
+                ]
+            known = self._places[record.attempt_id] = {
+                task["rank"]: (plan["node"], tuple(task["devices"]))
+                for plan in plans
+                if plan is not None and plan.get("node")
+                for task in plan["tasks"]
+            }
+        return known
+
     def _keep_end(self, record: Record, report: AttemptReport) -> AttemptReport:
         with self._guard:
             current = self._journal.get(record.attempt_id)
@@ -534,6 +593,7 @@ class SlurmEngine:
         for known in (self._over_since, self._submitted_s):
             known.pop(record.attempt_id, None)
         self._walls.pop(record.attempt_id, None)
+        self._places.pop(record.attempt_id, None)
         return report
 
     def _note(self, attempt_id: str) -> None:
@@ -801,7 +861,10 @@ def report_to_json(report: AttemptReport) -> dict[str, Any]:
 
 def report_from_json(value: Mapping[str, Any]) -> AttemptReport:
     """Return the report that `report_to_json` wrote."""
-    tasks = tuple(TaskReport(**{**task, "state": TaskState(task["state"])}) for task in value["tasks"])
+    tasks = tuple(
+        TaskReport(**{**task, "state": TaskState(task["state"]), "devices": tuple(task.get("devices") or ())})
+        for task in value["tasks"]
+    )
     reason = EndReason(value["end_reason"]) if value["end_reason"] else None
     message = from_json(value["message"]) if value["message"] else None
     return AttemptReport(

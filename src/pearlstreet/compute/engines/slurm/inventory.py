@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.slurm.gres import total
 from pearlstreet.compute.engines.slurm.model import Share, SlurmJob, SlurmNode
 from pearlstreet.compute.engines.slurm.states import JobPhase, node_problem
-from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.hardware.catalogue import Accelerator, catalogue
 from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
 
 MIB_PER_GIB = 1024
@@ -56,6 +57,36 @@ def report_node(node: SlurmNode, name: str, foreign: Sequence[Share], settings: 
     )
 
 
+def kinds_by_model(nodes: Iterable[SlurmNode], models: Mapping[str, str]) -> dict[str, str]:
+    """Return the type of Slurm's generic resource for each model of the nodes' devices, as reports name it."""
+    kinds = dict.fromkeys(item.kind for node in nodes for item in node.gres if item.name == "gpu")
+    found = {}
+    for kind in kinds:
+        model, entry = _model(kind, models)
+        found[entry.id if entry is not None else model] = kind
+    return found
+
+
+def _model(kind: str, models: Mapping[str, str]) -> tuple[str, Accelerator | None]:
+    """Return the model of a type of generic resource, and its entry in the catalogue."""
+    model = models.get(kind, kind or "gpu")
+    return model, catalogue().get(model) or catalogue().find(model)
+
+
+def free_part(node: SlurmNode, report: NodeReport) -> NodeReport:
+    """Return the report of a node with only what no job of Slurm has now."""
+    used = total(node.gres_used, "gpu")
+    shards = total(node.gres, "shard")
+    if shards:
+        used += math.ceil(total(node.gres_used, "shard") * len(report.devices) / shards)
+    return replace(
+        report,
+        cpus=float(max(node.cpus - node.cpus_used, 0)),
+        memory_gib=max(node.memory_mib - node.memory_used_mib, 0) / MIB_PER_GIB,
+        devices=report.devices[: max(len(report.devices) - used, 0)],
+    )
+
+
 def _devices(node: SlurmNode, foreign: Sequence[Share], settings: NodeSettings) -> tuple[DeviceReport, ...]:
     taken = {
         index
@@ -71,8 +102,7 @@ def _devices(node: SlurmNode, foreign: Sequence[Share], settings: NodeSettings) 
     for item in node.gres:
         if item.name != "gpu":
             continue
-        model = settings.models.get(item.kind, item.kind or "gpu")
-        entry = catalogue().get(model) or catalogue().find(model)
+        model, entry = _model(item.kind, settings.models)
         for _ in range(item.count):
             index = len(found)
             is_taken = index in taken or index >= sum(i.count for i in node.gres if i.name == "gpu") - unnamed

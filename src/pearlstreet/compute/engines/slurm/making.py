@@ -10,8 +10,15 @@ from pathlib import Path
 
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.base.text import text
-from pearlstreet.compute.engines.host import EngineHost, Options, read_number, read_text
-from pearlstreet.compute.engines.slurm.engine import SlurmEngine, SlurmSettings
+from pearlstreet.compute.engines.host import (
+    EngineHost,
+    Options,
+    read_number,
+    read_placement,
+    read_submit_window,
+    read_text,
+)
+from pearlstreet.compute.engines.slurm.engine import PLACEMENTS, SlurmEngine, SlurmSettings
 from pearlstreet.compute.engines.slurm.hostlist import expand_hosts
 from pearlstreet.compute.engines.slurm.rest import RestTransport, key_reader
 from pearlstreet.compute.engines.slurm.users import TenantUsers
@@ -63,6 +70,7 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
                 name=host.name,
             )
         )
+    placement = read_placement(host, options, PLACEMENTS, "node")
     settings = SlurmSettings(
         shared=shared,
         partition=words["partition"],
@@ -73,6 +81,8 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
         isolation=isolation,
         models=_models(host, words["models"]),
         settle_s=read_number(host, options, "settle_s", 5.0),
+        placement=placement,
+        submit_window=read_submit_window(host, options) if placement == "engine" else None,
     )
     read_key, api_user = key_reader(Path(words["jwt_key"])), words["api_user"] or "root"
     logging.getLogger("httpx").setLevel(
