@@ -63,6 +63,9 @@ class Wrapped:
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
         return self._count("nodes", self.inner.nodes)
 
+    def set_drain(self, node: str, reason: str | None) -> Outcome[None]:
+        return self.inner.set_drain(node, reason)
+
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         return self._count("start", lambda: self.inner.start(order))
 

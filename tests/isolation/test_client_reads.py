@@ -55,6 +55,7 @@ WRITING_METHODS = frozenset(
         "nodes.drain",
         "nodes.forget",
         "nodes.keep_benchmark",
+        "nodes.set_health_rules",
         "nodes.undrain",
         "notices.confirm",
         "notices.mark",
@@ -321,6 +322,7 @@ COMMANDS_THAT_SHOW_NO_TENANT = frozenset(
         "incidents_list",
         "notices_kinds",
         "nodes",
+        "nodes_health",
         "policy_show",
         "policy_history",
         "prices_show",
@@ -477,7 +479,7 @@ def _command_lines(name: str, tenant: Tenant, folder: Path) -> Iterator[list[str
 
 
 def _first_values(name: str, arguments: list[str], tenant: Tenant, folder: Path) -> list[str]:
-    if not arguments or name in ("accelerators", "nodes"):
+    if not arguments or name in ("accelerators", "nodes", "nodes_health"):
         return [""]
     if arguments[0] == "file":
         return [str(folder / "file")]

@@ -26,7 +26,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 7420
 REMEMBERED = "database"
 """File in the data folder with the URL (no password) of its PostgreSQL database, for commands run without one."""
-TABLES = ("uv", "oidc", "mail", "notices", "objects", "scheduling", "engines")
+TABLES = ("uv", "oidc", "mail", "notices", "objects", "scheduling", "engines", "health")
 """Settings that are tables of the file; they have no variable and no option."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
@@ -185,6 +185,8 @@ class Settings:
     """Mail server for notices."""
     notices: Mapping[str, object] = field(default_factory=dict)
     """Further channels of notices by name, each with its `kind`; people choose them beside inbox and e-mail."""
+    health: Mapping[str, object] = field(default_factory=dict)
+    """Rules by which nodes with failing devices are drained, and where dcgm-exporter answers."""
     objects: Mapping[str, object] = field(default_factory=dict)
     """S3 bucket for uploads and artefacts; left out: the folder `blobs` of the data folder."""
     rate_key_per_s: float = 500.0

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pearlstreet.app import health
 from pearlstreet.app.settings import RANGES, TABLES, Settings
 from pearlstreet.base.attribute_docs import attribute_docs
 from pearlstreet.compute.engines.registry import ENGINES
@@ -92,6 +93,8 @@ def _tables() -> Iterator[str]:
             *_described(channel.options),
             "",
         ]
+    yield f"## `[health]`\n\n{docs['health']} See [node health](../guides/node-health.md).\n"
+    yield from [*_described(health.KEYS), ""]
     yield f"## `[objects]`\n\n{docs['objects']} See [storage](../guides/storage.md).\n"
     yield from [*_described(objects.KEYS), ""]
     yield f"## `[engines.NAME]`\n\n{docs['engines']} See [several engines](../guides/engines.md).\n"

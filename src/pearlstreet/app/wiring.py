@@ -17,6 +17,7 @@ from pearlstreet.app.backups import FOLDER as BACKUPS
 from pearlstreet.app.backups import backup_lister, backup_maker
 from pearlstreet.app.engines import engine_kinds, engine_notices, make_engines
 from pearlstreet.app.events import events_loop
+from pearlstreet.app.health import fetch_metrics, health_from_settings
 from pearlstreet.app.scheduling import decisions_from_settings, policy_from_settings
 from pearlstreet.app.settings import REMEMBERED, Settings
 from pearlstreet.base.clock import US_PER_S, SystemClock
@@ -26,6 +27,7 @@ from pearlstreet.base.rng import SystemRng
 from pearlstreet.base.services import Services
 from pearlstreet.base.text import Text, text
 from pearlstreet.center import Center
+from pearlstreet.compute.execution.health_loop import health_loop
 from pearlstreet.compute.jobs.loops import job_loops
 from pearlstreet.compute.jobs.runtime import DataFolders, JobsSettings, Runtime
 from pearlstreet.compute.jobs.startup_recovery import recover
@@ -205,6 +207,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
     )
     loops = (
         *job_loops(runtime),
+        health_loop(engines, health_from_settings(settings.health), fetch_metrics),
         what_if_loop(runtime),
         *ledger_loops(),
         calibration_loop(),

@@ -76,6 +76,8 @@ def list_nodes(
     for row in rows:
         if row["health_reason"] or row["drain_reason"]:
             warn(f"{row['name']}: {row['health_reason'] or row['drain_reason']}")
+        elif row["health"]["findings"]:
+            warn(f"{row['name']}: {row['health']['findings'][0]['words']}")
     for gap, names in _gaps(rows).items():
         warn(f"{', '.join(names)}: {gap}")
     if devices:
@@ -187,6 +189,52 @@ def drain(node: NodeArg, reason: Annotated[str, typer.Option(help="Why")] = "", 
     with client() as center:
         center.nodes.drain(node, reason)
     done("{node} gets no new work", node=node)
+
+
+@nodes.command("health")
+def health(
+    node: Annotated[str, typer.Argument(help="Node; all nodes when left out", metavar="NODE")] = "",
+    rules: Annotated[
+        bool | None,
+        typer.Option("--rules/--no-rules", help="Let rules drain the node, or only warn"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show error counters of devices and what the health rules found; switch the rules of a node."""
+    if rules is not None and not node:
+        raise typer.BadParameter(say("Name a node to switch its rules"))
+    with client() as center:
+        if rules is not None:
+            center.nodes.set_health_rules(node, automatic=rules)
+        rows = [row for row in center.nodes.list()["items"] if node in ("", row["name"])]
+    if node and not rows:
+        raise typer.BadParameter(say("There is no node {name}", name=node))
+    if as_json:
+        show_json([{"name": row["name"], "health": row["health"], "devices": row["devices"]} for row in rows])
+        return
+    table(
+        ("Node", "Number", "Model", "Counter", "Errors"),
+        [
+            (row["name"], device["index"], device["model"], counter, f"{value:g}")
+            for row in rows
+            for device in row["devices"]
+            for counter, value in sorted(device["counters"].items())
+        ],
+        right=(1, 4),
+    )
+    for row in rows:
+        for finding in row["health"]["findings"]:
+            warn(f"{row['name']}: {finding['words']}")
+        if row["health"]["drained_by_rules"]:
+            warn(
+                text(
+                    "{node} was drained by health rules at {time}",
+                    node=row["name"],
+                    time=row["health"]["drained_by_rules"],
+                )
+            )
+        if not row["health"]["automatic"]:
+            warn(text("{node}: health rules only warn", node=row["name"]))
 
 
 @nodes.command("undrain")

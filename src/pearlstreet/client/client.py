@@ -281,6 +281,13 @@ class Nodes(Noun):
         found: results.Drain = self._send("POST", at("nodes", node, "undrain"))
         return found
 
+    def set_health_rules(self, node: str, *, automatic: bool) -> results.NodeHealthRules:
+        """Let health rules drain a node, or only warn of its errors."""
+        found: results.NodeHealthRules = self._send(
+            "PUT", at("nodes", node, "health"), {"automatic": automatic}
+        )
+        return found
+
     def forget(self, node: str) -> results.ForgottenNode:
         """Remove a node that its engine no longer reports."""
         found: results.ForgottenNode = self._send("DELETE", at("nodes", node))

@@ -404,6 +404,7 @@ class Device(TypedDict):
     normalised_basis: str
     given_percent: float
     jobs: list[str]
+    counters: dict[str, float]
 
 
 class Difference(TypedDict):
@@ -533,6 +534,16 @@ class FairShare(TypedDict):
 
     half_life_s: float
     items: list[StandingOut]
+
+
+class Finding(TypedDict):
+    """A health rule that a device breaks."""
+
+    counter: str
+    device: int
+    level: Literal["warn", "drain"]
+    amount: float
+    words: str
 
 
 class ForgottenNode(TypedDict):
@@ -840,6 +851,7 @@ class Node(TypedDict):
     health_reason: str | None
     drained: bool
     drain_reason: str | None
+    health: NodeHealth
     cpus: float
     cpus_given: float
     cpu_pflops: float | None
@@ -853,6 +865,22 @@ class Node(TypedDict):
     facts: dict[str, str]
     devices: list[Device]
     changed: str
+
+
+class NodeHealth(TypedDict):
+    """What the health rules found on a node."""
+
+    level: Literal["ok", "warn", "drain"]
+    findings: list[Finding]
+    automatic: bool
+    drained_by_rules: str | None
+
+
+class NodeHealthRules(TypedDict):
+    """Whether health rules may drain a node."""
+
+    name: str
+    automatic: bool
 
 
 class Nodes(TypedDict):

@@ -60,6 +60,9 @@ class FaultyEngine:
             self._world.in_flight.remember_report(answer.value)
         return answer
 
+    def set_drain(self, node: str, reason: str | None) -> Outcome[None]:
+        return self._engine.set_drain(node, reason)
+
     def scan(self) -> Outcome[Sequence[AttemptReport]]:
         return self._call("scan", "", self._engine.scan)
 

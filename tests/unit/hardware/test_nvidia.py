@@ -200,3 +200,60 @@ def test_a_broken_driver_is_a_problem() -> None:
 
 def test_without_pynvml_there_is_nothing_to_ask() -> None:
     assert NvidiaProbe().detect(FakeHost(nvml=None)).tool_missing
+
+
+class EventNvml(FakeNvml):
+    """NVML with error counters and a queue of Xid events."""
+
+    def __init__(self, gpus: list[Gpu]) -> None:
+        super().__init__(gpus)
+        self.waiting: list[tuple[int, int]] = []
+
+    def nvmlDeviceGetTotalEccErrors(self, gpu: Gpu, kind: int, counter: int) -> int:
+        return 12 if kind == 0 else gpu.uncorrected
+
+    def nvmlDeviceGetPcieReplayCounter(self, gpu: Gpu) -> int:
+        return 4
+
+    def nvmlDeviceGetNvLinkErrorCounter(self, gpu: Gpu, link: int, counter: int) -> int:
+        return counter
+
+    def nvmlEventSetCreate(self) -> str:
+        return "events"
+
+    def nvmlDeviceRegisterEvents(self, gpu: Gpu, kinds: int, events: str) -> None:
+        assert (kinds, events) == (8, "events")
+
+    def nvmlEventSetWait_v2(self, events: str, timeout_ms: int) -> Any:
+        if not self.waiting:
+            raise NVMLError(10)
+        index, code = self.waiting.pop(0)
+        return SimpleNamespace(device=self._gpus[index], eventData=code)
+
+    def nvmlDeviceGetIndex(self, gpu: Gpu) -> int:
+        return self._gpus.index(gpu)
+
+
+def test_error_counters_and_xid_events_are_counted_by_device() -> None:
+    nvml = EventNvml([Gpu(links=(1, 1)), Gpu(uncorrected=2, reasons=0x40)])
+    host = FakeHost(nvml=nvml)
+    NvidiaProbe().detect(host)
+    nvml.waiting += [(1, 79), (1, 31), (1, 79)]
+    NvidiaProbe().detect(host)
+    first, second = NvidiaProbe().detect(host).devices
+    assert first.counters == {
+        "ecc_corrected": 12,
+        "ecc_uncorrected": 0,
+        "pcie_replays": 4,
+        "link_errors": 12,
+        "throttled": 0,
+    }
+    assert second.counters["xid_79"] == 2
+    assert second.counters["xid_31"] == 1
+    assert second.counters["throttled"] == 1
+    assert "link_errors" not in second.counters
+
+
+def test_a_driver_without_counters_reports_none_of_them() -> None:
+    unsupported = frozenset({"nvmlDeviceGetTotalEccErrors"})
+    assert one(Gpu(unsupported=unsupported)).counters == {"throttled": 0}

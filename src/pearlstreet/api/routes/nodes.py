@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -15,6 +15,7 @@ from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, 
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.pool.health_records import NodeHealth, set_automatic
 from pearlstreet.services.nodes import NodesService, NodeUse, PoolView
 from pearlstreet.tenancy.model import Actor
 
@@ -40,6 +41,30 @@ class DeviceOut(Out):
     normalised_basis: str
     given_percent: float
     jobs: list[str]
+    counters: dict[str, float]
+    """Error counters since the driver started, by name; empty where nothing reports them."""
+
+
+class FindingOut(Out):
+    """A health rule that a device breaks."""
+
+    counter: str
+    device: int
+    level: Literal["warn", "drain"]
+    amount: float
+    """Increase of the counter within the window of the rule."""
+    words: str
+
+
+class NodeHealthOut(Out):
+    """What the health rules found on a node."""
+
+    level: Literal["ok", "warn", "drain"]
+    findings: list[FindingOut]
+    automatic: bool
+    """Whether rules may drain the node."""
+    drained_by_rules: Time | None
+    """Time at which rules drained the node; null: they did not."""
 
 
 class NodeOut(Out):
@@ -52,6 +77,7 @@ class NodeOut(Out):
     health_reason: str | None
     drained: bool
     drain_reason: str | None
+    health: NodeHealthOut
     cpus: float
     cpus_given: float
     cpu_pflops: float | None
@@ -112,7 +138,10 @@ def _pool_out(
     return {
         "items": [
             _node_out(node, view.rates, view.use(node.report.name), mine, language)
-            | {"cpu_pflops": view.cpu_pflops[node.report.name]}
+            | {
+                "cpu_pflops": view.cpu_pflops[node.report.name],
+                "health": _health_out(view.health_of(node.report.name), language),
+            }
             for node in view.nodes
             if engine in (None, node.engine)
         ],
@@ -131,6 +160,24 @@ def _pool_out(
                 view.cpu_pflops[node.report.name] or 0.0 for node in view.nodes if node.present
             ),
         },
+    }
+
+
+def _health_out(health: NodeHealth, language: str) -> dict[str, object]:
+    return {
+        "level": health.level,
+        "findings": [
+            {
+                "counter": finding.counter,
+                "device": finding.device,
+                "level": finding.level,
+                "amount": finding.amount,
+                "words": finding.words.render(language),
+            }
+            for finding in health.findings
+        ],
+        "automatic": health.automatic,
+        "drained_by_rules": None if health.drained_us is None else time_of(health.drained_us),
     }
 
 
@@ -164,6 +211,7 @@ def _node_out(
                 "normalised_basis": rate.basis.value,
                 "given_percent": round(100 * use.given.get(device.index, 0.0), 2),
                 "jobs": jobs,
+                "counters": dict(device.counters),
             }
         )
     return {
@@ -219,6 +267,32 @@ async def drain_node(request: Request, node: str, body: DrainIn, actor: Actor = 
 async def undrain_node(request: Request, node: str, actor: Actor = CurrentActor) -> Response:
     """Use a drained node again."""
     return await command(request, actor, lambda store: inventory.undrain(store, actor, node), _drain_out)
+
+
+class NodeHealthRulesIn(In):
+    """Whether health rules may drain a node."""
+
+    automatic: bool
+
+
+class NodeHealthRulesOut(Out):
+    """Whether health rules may drain a node."""
+
+    name: str
+    automatic: bool
+
+
+@router.put("/nodes/{node}/health", scope="nodes:write", responses={200: {"model": NodeHealthRulesOut}})
+async def set_node_health_rules(
+    request: Request, node: str, body: NodeHealthRulesIn, actor: Actor = CurrentActor
+) -> Response:
+    """Let health rules drain a node, or only warn of its errors."""
+    return await command(
+        request,
+        actor,
+        lambda store: set_automatic(store, actor, node, automatic=body.automatic),
+        lambda automatic: {"name": node, "automatic": automatic},
+    )
 
 
 class ForgottenNodeOut(Out):

@@ -318,6 +318,14 @@ class Engine(Protocol):
         """Return a fresh report of every machine that the engine owns (cached for about a second)."""
         ...
 
+    def set_drain(self, node: str, reason: str | None) -> Outcome[None]:
+        """Tell the engine's own scheduler that a node is drained for `reason`, or is used again (None). Idempotent.
+
+        The center places nothing on a drained node in any case; this keeps others off it, such as direct users of a cluster.
+        A drain that somebody else set is left alone. Refused where the engine cannot tell its scheduler.
+        """
+        ...
+
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         """Start all tasks of an attempt or none. Idempotent by attempt id.
 

@@ -28,6 +28,8 @@ class DeviceReport:
     power_w: float | None = None
     untested: bool = False
     """Whether the probe that reported it has never run on the real hardware."""
+    counters: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Error counters since the driver started, by name (`health_rules.RULES`); empty where nothing reports them."""
 
 
 @dataclass(frozen=True, slots=True)

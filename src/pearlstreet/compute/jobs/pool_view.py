@@ -13,6 +13,7 @@ from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.pool import inventory
 from pearlstreet.compute.pool.capacity import cpu_pflops, pool_capacity, rates_by_model
+from pearlstreet.compute.pool.health_records import NodeHealth, read_health
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
@@ -30,10 +31,16 @@ class PoolView:
     """Measured PFLOPS of the CPU by node; None: not measured."""
     capacity: Capacity
     cards_given: float
+    health: Mapping[str, NodeHealth]
+    """Findings of the health rules by node; without those that were never sampled."""
 
     def use(self, name: str) -> NodeUse:
         """Return what is allocated on a node."""
         return self.uses.get(name) or NodeUse()
+
+    def health_of(self, name: str) -> NodeHealth:
+        """Return what the health rules know of a node."""
+        return self.health.get(name) or NodeHealth()
 
     @property
     def pflops_given(self) -> float:
@@ -51,7 +58,9 @@ class PoolView:
 def look(store: Store, actor: Actor, runtime: Runtime) -> PoolView:
     """Return the present state of the pool. Raises Forbidden."""
     found = inventory.list_nodes(store, actor)
-    benchmarks, uses = store.read(lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx)))
+    benchmarks, uses, health = store.read(
+        lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx), read_health(tx))
+    )
     live: dict[str, NodeReport] = {}
     for engine in runtime.engines.values():
         seen = read_nodes(engine, runtime.settings.minimum_isolation)
@@ -60,6 +69,7 @@ def look(store: Store, actor: Actor, runtime: Runtime) -> PoolView:
     return PoolView(
         nodes=shown,
         uses=uses,
+        health=health,
         rates=rates_by_model(shown, benchmarks),
         cpu_pflops={node.report.name: cpu_pflops(node, benchmarks) for node in shown},
         capacity=pool_capacity(shown, benchmarks),

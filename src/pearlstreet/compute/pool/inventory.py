@@ -15,7 +15,8 @@ from pearlstreet.base.clock import to_rfc3339
 from pearlstreet.base.errors import Conflict, NotFound
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
-from pearlstreet.compute.pool.tables import benchmarks, nodes
+from pearlstreet.compute.pool.health_records import release_from_rules
+from pearlstreet.compute.pool.tables import benchmarks, node_health, nodes
 from pearlstreet.store import audit, outbox
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -31,7 +32,7 @@ _ALL = sa.select(
     sa.cast(nodes.c.report, sa.Text).label("written"),
 ).order_by(nodes.c.name)
 _NAMED = _ALL.where(nodes.c.name.in_(sa.bindparam("names", expanding=True)))
-_READINGS = ("temperature_c", "utilization_percent", "memory_used_gib", "power_w")
+_READINGS = ("temperature_c", "utilization_percent", "memory_used_gib", "power_w", "counters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,7 @@ def forget_node(store: Store, actor: Actor, name: str) -> None:
         if row["present"]:
             raise Conflict(text("Node {name} is still there; drain it instead", name=name))
         tx.execute(sa.delete(nodes).where(nodes.c.name == name))
+        tx.execute(sa.delete(node_health).where(node_health.c.node == name))
         audit.record(tx, actor=actor.label, action="node.forget", target=name)
 
     store.write(command)
@@ -242,6 +244,7 @@ def _set_drained(store: Store, actor: Actor, name: str, *, drained: bool, reason
         ).rowcount
         if not changed:
             raise NotFound(text("There is no node {name}", name=name), hint=text("pearl nodes lists them"))
+        release_from_rules(tx, name, forgive_errors=not drained)
         action = "node.drain" if drained else "node.undrain"
         audit.record(tx, actor=actor.label, action=action, target=name, details={"reason": reason})
         tx.hint(CHANGED)

@@ -19,6 +19,19 @@ nodes = sa.Table(
     sa.Column("changed_us", sa.BigInteger, nullable=False),
 )
 
+node_health = sa.Table(
+    "node_health",
+    metadata,
+    sa.Column("node", sa.String(120), primary_key=True),
+    sa.Column("automatic", sa.Boolean, nullable=False),
+    sa.Column("level", sa.String(8), nullable=False),
+    sa.Column("findings", sa.JSON, nullable=False),
+    sa.Column("history", sa.JSON, nullable=False),
+    sa.Column("drained_us", sa.BigInteger, nullable=True),
+    sa.Column("engine_told", sa.String(500), nullable=True),
+    sa.Column("changed_us", sa.BigInteger, nullable=False),
+)
+
 benchmarks = sa.Table(
     "benchmarks",
     metadata,

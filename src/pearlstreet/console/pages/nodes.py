@@ -12,6 +12,7 @@ from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.model import DeviceReport
 from pearlstreet.compute.hardware.normalise import Basis
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.pool.health_records import set_automatic
 from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
@@ -44,6 +45,8 @@ class NodeListRow:
     basis: Text | None
     """Basis of the PFLOPS; None without devices."""
     ill: Sequence[DeviceReport] = field(default_factory=tuple)
+    finding: Text | None = None
+    """Worst finding of the health rules; None: there is none."""
 
 
 def show(request: PageRequest, nodes: NodesService) -> PageResponse:
@@ -100,6 +103,7 @@ def show_one(request: PageRequest, nodes: NodesService, jobs: JobsService) -> Pa
             "node": node,
             "report": node.report,
             "use": use,
+            "health": pool.health_of(name),
             "cpu_pflops": pool.cpu_pflops[name],
             "devices": [_device(pool, use, device, found) for device in node.report.devices],
             "jobs": found,
@@ -129,6 +133,24 @@ def resume(request: PageRequest) -> PageResponse:
     name = request.path_params["node"]
     inventory.undrain(request.store, request.actor, name)
     return Redirect(request.path, text("{node} is no longer drained", node=name))
+
+
+def rules_on(request: PageRequest) -> PageResponse:
+    """Let health rules drain a node."""
+    return _set_rules(request, automatic=True)
+
+
+def rules_off(request: PageRequest) -> PageResponse:
+    """Let health rules only warn of errors of a node."""
+    return _set_rules(request, automatic=False)
+
+
+def _set_rules(request: PageRequest, *, automatic: bool) -> PageResponse:
+    name = request.path_params["node"]
+    set_automatic(request.store, request.actor, name, automatic=automatic)
+    if automatic:
+        return Redirect(request.path, text("Health rules may drain {node}", node=name))
+    return Redirect(request.path, text("Health rules only warn of errors of {node}", node=name))
 
 
 def forget(request: PageRequest) -> PageResponse:
@@ -161,6 +183,7 @@ def _row(pool: PoolView, node: Node, states: Sequence[str]) -> NodeListRow:
         pflops=sum(float(rate.pflops) for rate in working),
         basis=basis,
         ill=[device for device in node.report.devices if not device.healthy],
+        finding=next((finding.words for finding in pool.health_of(node.report.name).findings), None),
     )
 
 
@@ -187,6 +210,12 @@ PAGES = (
         text("Node"),
         show_one,
         scope="nodes:read",
-        actions={"drain": drain, "resume": resume, "forget": forget},
+        actions={
+            "drain": drain,
+            "resume": resume,
+            "forget": forget,
+            "rules_on": rules_on,
+            "rules_off": rules_off,
+        },
     ),
 )

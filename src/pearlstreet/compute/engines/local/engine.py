@@ -146,6 +146,9 @@ class LocalEngine:
     def nodes(self) -> Outcome[Sequence[NodeReport]]:
         return Done((self._node_now(),))
 
+    def set_drain(self, node: str, reason: str | None) -> Outcome[None]:
+        return Done(None)  # this machine has no scheduler but the center
+
     def _node_now(self) -> NodeReport:
         now_s = self._clock.monotonic_s()
         cached = self._node

@@ -63,6 +63,8 @@ class Cluster:
         self.random = KeyedRandom(self._memory.seed)
         self._machines = machines.Machines(nodes, self.random)
         self._node_reports: tuple[int, tuple[NodeReport, ...]] | None = None
+        self.drained: dict[str, str] = {}
+        """Reasons of drained nodes, as the center told them."""
 
     def now_us(self) -> int:
         """Return the clock's time, never earlier than a time already reported or recorded, even across restarts."""
@@ -262,6 +264,21 @@ class Cluster:
             )
 
         return self._break(node, index, uses, _device_failed(node, index))
+
+    def set_drain(self, node: str, reason: str | None) -> Outcome[None]:
+        """Remember that a node is drained, as the scheduler of a real cluster does."""
+        with self._lock:
+            if reason is None:
+                self.drained.pop(node, None)
+            else:
+                self.drained[node] = reason
+        return Done(None)
+
+    def add_errors(self, node: str, index: int, counter: str, amount: float) -> None:
+        """Raise an error counter of a device (a fault)."""
+        with self._lock:
+            self._node_reports = None
+            self._machines.add_errors(node, index, counter, amount)
 
     def break_node(self, node: str) -> Outcome[None]:
         """Break a whole machine: attempts with a task on it are lost."""

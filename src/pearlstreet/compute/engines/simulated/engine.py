@@ -35,6 +35,7 @@ from pearlstreet.compute.engines.simulated.cluster import Cluster
 from pearlstreet.compute.engines.simulated.faults import Fault, FaultBook, FaultPlan, FaultRule
 from pearlstreet.compute.engines.simulated.keyed_random import KeyedRandom
 from pearlstreet.compute.engines.staging.model import StagerReport, StagerTask
+from pearlstreet.compute.hardware.health_rules import THROTTLED
 
 T = TypeVar("T")
 _RETRY_S = 1.0
@@ -117,10 +118,14 @@ class SimulatedEngine:
             if node.devices:
                 which = int(self._random.uniform("device", node.name) * len(node.devices))
                 self.cluster.break_device(node.name, node.devices[which].index)
+        self._count_errors()
         answer = self._call("nodes", "", self.cluster.nodes)
         if not isinstance(answer, Done) or not self._faults.has(Fault.NODE_FLAPS, Fault.DEVICES_SHRINK):
             return answer
         return Done([seen for node in answer.value if (seen := self._faulty_view(node)) is not None])
+
+    def set_drain(self, node: str, reason: str | None) -> Outcome[None]:
+        return self._call("set_drain", "", lambda: self.cluster.set_drain(node, reason))
 
     def start(self, order: AttemptOrder) -> Outcome[AttemptReport]:
         def act() -> Outcome[AttemptReport]:
@@ -277,6 +282,21 @@ class SimulatedEngine:
         check(isinstance(answer, Done), "the cluster always knows its nodes")
         nodes = answer.value if isinstance(answer, Done) else ()
         return [node for node in nodes if self._draw_fault(fault, "nodes", node.name)]
+
+    def _count_errors(self) -> None:
+        """Raise error counters of devices, as active faults say."""
+        if not self._faults.has(Fault.DEVICE_ERRORS, Fault.DEVICE_THROTTLES):
+            return
+        answer = self.cluster.nodes()
+        for node in answer.value if isinstance(answer, Done) else ():
+            if not node.devices:
+                continue
+            device = node.devices[int(self._random.uniform("errors", node.name) * len(node.devices))]
+            if rule := self._draw_fault(Fault.DEVICE_ERRORS, "nodes", node.name):
+                self.cluster.add_errors(node.name, device.index, "ecc_uncorrected", rule.size)
+            if self._draw_fault(Fault.DEVICE_THROTTLES, "nodes", node.name):
+                is_on = device.counters.get(THROTTLED, 0.0) > 0
+                self.cluster.add_errors(node.name, device.index, THROTTLED, -1.0 if is_on else 1.0)
 
     def _faulty_view(self, node: NodeReport) -> NodeReport | None:
         if self._draw_fault(Fault.NODE_FLAPS, "nodes", node.name):

@@ -35,6 +35,8 @@ class Fault(StrEnum):
     NODE_FLAPS = "node_flaps"
     DEVICES_SHRINK = "devices_shrink"
     DEVICE_FAILS = "device_fails"
+    DEVICE_ERRORS = "device_errors"
+    DEVICE_THROTTLES = "device_throttles"
     CLOCK_OFF = "clock_off"
 
 
@@ -95,6 +97,15 @@ FAULTS: Mapping[Fault, FaultKind] = {
     ),
     Fault.DEVICE_FAILS: FaultKind(
         frozenset({"nodes"}), "A device of the node breaks for good; attempts using it are lost."
+    ),
+    Fault.DEVICE_ERRORS: FaultKind(
+        frozenset({"nodes"}),
+        "A device of the node counts memory errors that ECC could not correct; its attempts continue.",
+        1.0,
+        "errors more",
+    ),
+    Fault.DEVICE_THROTTLES: FaultKind(
+        frozenset({"nodes"}), "A device of the node begins to slow itself down, or ends it."
     ),
     Fault.CLOCK_OFF: FaultKind(
         _REPORTS, "Times in reports are wrong.", 3600.0, "seconds they are off (negative: in the past)"

@@ -48,6 +48,20 @@ class Machines:
             if WHOLE_NODE not in failed.get(name, ())
         }
 
+    def add_errors(self, name: str, index: int, counter: str, amount: float) -> None:
+        """Raise an error counter of a device; `amount` below 0 lowers it."""
+
+        def counted(device: DeviceReport) -> DeviceReport:
+            if device.index != index:
+                return device
+            return replace(
+                device, counters={**device.counters, counter: device.counters.get(counter, 0.0) + amount}
+            )
+
+        node = self.by_name[name]
+        self.by_name[name] = replace(node, devices=tuple(counted(device) for device in node.devices))
+        self._cache.pop(name, None)
+
     def look(self, live: Collection[Attempt], broken: Collection[_Place], now_us: int) -> list[NodeReport]:
         """Return the report of every node at `now_us`, in order."""
         running: dict[str, list[tuple[Attempt, int]]] = defaultdict(list)

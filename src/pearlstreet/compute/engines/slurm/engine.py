@@ -87,6 +87,9 @@ KILL_MARGIN_S = 10.0
 WORK_FOLDERS = ("work", "outputs")
 PLACEMENTS: tuple[PlacementMode, ...] = ("node", "engine")
 """Slurm gives devices out itself, so no order names them."""
+DRAIN_PREFIX = "pearlstreet: "
+"""Beginning of Slurm's reason for a drain that the center set; only such a drain is ended by the center."""
+DRAIN_REASON_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,29 @@ class SlurmEngine:
             return Done(tuple(self._nodes()[1].values()))
         except TransportError as error:
             return Retry(RETRY_S, _slurm_said(error))
+
+    def set_drain(self, node: str, reason: str | None) -> Outcome[None]:
+        try:
+            self._node_list = None  # the state that decides must be that of now
+            known = self._nodes()[0].get(node)
+            if known is None:
+                return Done(None)
+            is_drained = node_problem(known.states) is not None and bool(known.reason)
+            if is_drained and not known.reason.startswith(DRAIN_PREFIX):
+                return Done(None)  # an administrator of the cluster drained it
+            if reason is None and not is_drained:
+                return Done(None)
+            said = None if reason is None else DRAIN_PREFIX + reason[:DRAIN_REASON_MAX]
+            if said is None or known.reason != said:
+                self._slurm.set_drain(known.name, said)
+            self._node_list = None
+            return Done(None)
+        except RejectedError as error:
+            return Refused("slurm_refused", _slurm_said(error))
+        except NotReachedError as error:
+            return Retry(RETRY_S, _slurm_said(error))
+        except TransportError as error:
+            return Unknown(_slurm_said(error))
 
     def _nodes(self) -> tuple[Mapping[str, SlurmNode], Mapping[str, NodeReport]]:
         now_s = self._clock.monotonic_s()

@@ -79,6 +79,8 @@ def sbatch_options(job: Submission) -> list[str]:
 
 SUBMIT_FORMS: Mapping[str, Callable[[Submission], Body]] = {"v0.0.38": submit_v38, "v0.0.42": submit_v42}
 """Version of the API → body of a submission; the newest version that slurmrestd offers is used."""
+UPDATES_NODES = frozenset({"v0.0.40", "v0.0.41", "v0.0.42"})
+"""Versions of the API that can change the state of a node."""
 NAMES_NODES = frozenset({"v0.0.42"})
 """Versions that can express a list of nodes."""
 

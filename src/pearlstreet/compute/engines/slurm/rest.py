@@ -12,7 +12,7 @@ import httpx
 from pearlstreet.base.clock import US_PER_S, Clock
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
 from pearlstreet.compute.engines.slurm.parsing import parse_jobs, parse_nodes
-from pearlstreet.compute.engines.slurm.requests import NAMES_NODES, SUBMIT_FORMS
+from pearlstreet.compute.engines.slurm.requests import NAMES_NODES, SUBMIT_FORMS, UPDATES_NODES
 from pearlstreet.compute.engines.slurm.tokens import TOKEN_LASTS_S, sign_token
 from pearlstreet.compute.engines.slurm.transport import NotReachedError, RejectedError, UncertainError
 
@@ -58,6 +58,13 @@ class RestTransport:
         if not isinstance(number, int) or number <= 0:
             raise UncertainError("slurmrestd gave no job id")
         return number
+
+    def set_drain(self, node: str, reason: str | None) -> None:
+        version = self._find_version()
+        if version not in UPDATES_NODES:
+            raise RejectedError(f"slurmrestd {version} cannot drain nodes; drain it with scontrol")
+        body = {"state": ["RESUME"]} if reason is None else {"state": ["DRAIN"], "reason": reason}
+        self._call("POST", f"{version}/node/{node}", self._api_user, body)
 
     def cancel(self, job_id: int, user: str) -> None:
         self._call("DELETE", f"{self._find_version()}/job/{job_id}", user, ignored=GONE)

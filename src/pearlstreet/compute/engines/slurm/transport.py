@@ -44,6 +44,10 @@ class Transport(Protocol):
         """Submit a job as its user and return its number."""
         ...
 
+    def set_drain(self, node: str, reason: str | None) -> None:
+        """Drain a node of Slurm for a reason, or resume it (None)."""
+        ...
+
     def cancel(self, job_id: int, user: str) -> None:
         """End a job of a user at once; without effect for one that is over or unknown."""
         ...

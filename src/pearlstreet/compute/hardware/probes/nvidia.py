@@ -10,8 +10,10 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
 from pearlstreet.compute.hardware.access import HostAccess
 from pearlstreet.compute.hardware.health import HealthLimits, Signs
+from pearlstreet.compute.hardware.health_rules import THROTTLED, XID
 from pearlstreet.compute.hardware.model import DeviceReport
 from pearlstreet.compute.hardware.probes import nvidia_smi
+from pearlstreet.compute.hardware.probes.nvidia_events import XIDS
 from pearlstreet.compute.hardware.probes.protocol import PciRule, Seen, Sighting, report
 
 T = TypeVar("T")
@@ -131,15 +133,14 @@ def _seen(nvml: _Nvml, handle: object, index: int) -> Seen:
         utilization_percent=float(use.gpu) if use else None,
         memory_used_gib=memory.used / GIB if memory else None,
         power_w=power_mw / 1000 if power_mw is not None else None,
+        counters=_counters(nvml, handle, index),
         signs=_signs(nvml, handle),
         limits=HealthLimits(temperature_c=float(slowdown)) if slowdown else HealthLimits(),
     )
 
 
 def _signs(nvml: _Nvml, handle: object) -> Signs:
-    reasons = nvml.ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
-    if reasons is None:
-        reasons = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0
+    reasons = _throttle_bits(nvml, handle)
     uncorrected = nvml.ask("nvmlDeviceGetTotalEccErrors", handle, 1, 0)  # uncorrected, since driver start
     rows = nvml.ask("nvmlDeviceGetRemappedRows", handle)
     return Signs(
@@ -147,6 +148,41 @@ def _signs(nvml: _Nvml, handle: object) -> Signs:
         uncorrected_errors=int(uncorrected or 0),
         remap_failed=bool(rows and len(rows) >= 4 and rows[3]),
     )
+
+
+def _counters(nvml: _Nvml, handle: object, index: int) -> Mapping[str, float]:
+    """Return the error counters that this device has; an unsupported one is left out."""
+    asked = {
+        "ecc_corrected": nvml.ask(
+            "nvmlDeviceGetTotalEccErrors", handle, 0, 0
+        ),  # corrected, since driver start
+        "ecc_uncorrected": nvml.ask("nvmlDeviceGetTotalEccErrors", handle, 1, 0),
+        "pcie_replays": nvml.ask("nvmlDeviceGetPcieReplayCounter", handle),
+        "link_errors": _link_errors(nvml, handle),
+        THROTTLED: float(any(_throttle_bits(nvml, handle) & bit for bit in _THROTTLE)),
+    }
+    xids = {f"{XID}{code}": float(count) for code, count in XIDS.counts(nvml.module, index).items()}
+    return {name: float(value) for name, value in asked.items() if value is not None} | xids
+
+
+def _link_errors(nvml: _Nvml, handle: object) -> int | None:
+    """Return errors of all NVLinks together: replays, recoveries, CRC errors of flits and data; None without links."""
+    found: int | None = None
+    for link in range(_MAX_LINKS):
+        if nvml.ask("nvmlDeviceGetNvLinkState", handle, link) != 1:
+            continue
+        for counter in range(4):
+            count = nvml.ask("nvmlDeviceGetNvLinkErrorCounter", handle, link, counter)
+            if count is not None:
+                found = (found or 0) + int(count)
+    return found
+
+
+def _throttle_bits(nvml: _Nvml, handle: object) -> int:
+    reasons = nvml.ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
+    if reasons is None:
+        reasons = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    return int(reasons or 0)
 
 
 def _facts(nvml: _Nvml) -> Mapping[str, str]:

@@ -39,6 +39,7 @@ class Seen:
     utilization_percent: float | None = None
     memory_used_gib: float | None = None
     power_w: float | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
     signs: Signs = NO_SIGNS
     limits: HealthLimits = USUAL_LIMITS
 
@@ -99,5 +100,6 @@ def report(seen: Seen, vendor: str, *, untested: bool) -> DeviceReport:
         memory_used_gib=None if seen.memory_used_gib is None else round(seen.memory_used_gib, 3),
         power_w=seen.power_w,
         untested=untested,
+        counters=seen.counters,
     )
     return judge(raw, seen.signs, seen.limits)
