@@ -44,6 +44,7 @@ def filled(page: ConsolePage, center: Center, role: str) -> str | None:
     things = {
         "job": center.jobs["pretrain"],
         "node": "h100-0001",
+        "engine": "simulated",
         "org": "acme",
         "user": "viewer" if role in ("owner", "viewer", "security") else role,
         "project": "default",
