@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pearlstreet.base.clock import SystemClock
+from pearlstreet.base.clock import Clock, SystemClock
 from pearlstreet.base.rng import SeededRng
 from pearlstreet.compute.engines.conformance.rig import Rig, build_order
 from pearlstreet.compute.engines.host import EngineHost
@@ -26,13 +26,16 @@ def cluster() -> SlurmCluster:
     return made
 
 
-def options(folder: Path, isolation: str = "bubblewrap", placement: str = "node") -> Mapping[str, object]:
-    """Settings of an engine of the shared cluster, with a shared folder of its own."""
-    shared = cluster().shared / folder.name
+def options(
+    folder: Path, isolation: str = "bubblewrap", placement: str = "node", on: SlurmCluster | None = None
+) -> Mapping[str, object]:
+    """Settings of an engine of a cluster, by default the shared one, with a shared folder of its own."""
+    on = on or cluster()
+    shared = on.shared / folder.name
     shared.mkdir(mode=0o755, exist_ok=True)
     return {
-        "rest": cluster().rest,
-        "jwt_key": str(cluster().jwt_key),
+        "rest": on.rest,
+        "jwt_key": str(on.jwt_key),
         "shared": str(shared),
         "users": ",".join(JOB_USERS),
         "partition": "batch",
@@ -50,10 +53,18 @@ class SlurmRig(Rig):
     device: Mapping[str, Any] = {"wants": DeviceRequest("h100-sxm-80g", 1)}
     """Devices that rank 0 asks for."""
 
+    def __init__(self, folder: Path, on: SlurmCluster | None = None, clock: Clock | None = None) -> None:
+        self.on, self.clock = on or cluster(), clock or SystemClock()
+        super().__init__(folder)
+
     def _make(self) -> Engine:
         folder = self.folder / "slurm"
-        host = EngineHost("slurm", False, self.folder, folder, SystemClock(), SeededRng(1))
-        return make_slurm(host, options(self.folder, self.isolation, self.placement))
+        host = EngineHost("slurm", False, self.folder, folder, self.clock, SeededRng(1))
+        return make_slurm(host, self.options())
+
+    def options(self) -> Mapping[str, object]:
+        """Settings of the engine."""
+        return options(self.folder, self.isolation, self.placement, self.on)
 
     def pause(self) -> None:
         time.sleep(0.1)
@@ -83,3 +94,18 @@ class SlurmRig(Rig):
             time_s,
             fields,
         )
+
+
+class CommandSlurmRig(SlurmRig):
+    """The same cluster, reached by Slurm's commands on this machine, which can name nodes on every version."""
+
+    placement = "node"
+
+    def options(self) -> Mapping[str, object]:
+        return by_commands(super().options(), self.on)
+
+
+def by_commands(options: Mapping[str, object], on: SlurmCluster) -> Mapping[str, object]:
+    """Return settings that reach the cluster by commands instead of slurmrestd."""
+    kept = {key: value for key, value in options.items() if key not in ("rest", "jwt_key")}
+    return {**kept, "transport": "command", "slurm_conf": str(on.conf)}

@@ -62,7 +62,7 @@ PreemptMode=REQUEUE
 ReturnToService=2
 SlurmdTimeout={slurmd_timeout_s}
 KillWait=5
-MinJobAge=300
+MinJobAge={job_age_s}
 MaxJobCount=200000
 MaxArraySize=100001
 MpiDefault=none
@@ -91,11 +91,15 @@ def need_slurm() -> None:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSize:
-    """Size of a cluster: virtual nodes, pretended GPUs of each, and when Slurm gives up a silent node."""
+    """Size of a cluster: virtual nodes, pretended GPUs of each, and how patient Slurm is."""
 
     nodes: int = 8
     gpus: int = 8
     slurmd_timeout_s: int = 20
+    job_age_s: int = 300
+    """Time for which Slurm remembers a job that is over; it looks once a minute."""
+    namespace: str = ""
+    """Network namespace in which it runs, without slurmrestd; empty: this machine's own."""
     root: Path | None = None
     """Folder of another Debian whose Slurm runs, by chroot; None: this machine's."""
 
@@ -107,6 +111,8 @@ class SlurmCluster:
         need_slurm()
         self.size = size
         self._prefix = ("chroot", str(size.root)) if size.root else ()
+        if size.namespace:
+            self._prefix = ("nsenter", f"--net=/run/netns/{size.namespace}")
         self._mounts: list[Path] = []
         self.folder = Path(tempfile.mkdtemp(prefix="pearl-slurm-"))
         self.folder.chmod(0o755)
@@ -121,7 +127,8 @@ class SlurmCluster:
             self.start("slurmctld")
             for name in self.names:
                 self.start(name)
-            self.start("slurmrestd")
+            if not size.namespace:
+                self.start("slurmrestd")
             self._wait_until_idle()
         except BaseException:
             self.close()
@@ -323,6 +330,7 @@ class SlurmCluster:
                 folder=self.folder,
                 ctld_port=ctld_port,
                 slurmd_timeout_s=self.size.slurmd_timeout_s,
+                job_age_s=self.size.job_age_s,
                 more=more,
                 nodes=nodes,
             )

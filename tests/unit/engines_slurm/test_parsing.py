@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pearlstreet.compute.engines.cluster.report_merge import ViewPhase
 from pearlstreet.compute.engines.protocol import EndReason
 from pearlstreet.compute.engines.slurm.gres import Gres, format_gres, parse_gres, total
 from pearlstreet.compute.engines.slurm.hostlist import expand_hosts
+from pearlstreet.compute.engines.slurm.lookup import view_of
 from pearlstreet.compute.engines.slurm.model import Share, SlurmJob, SlurmNode
 from pearlstreet.compute.engines.slurm.parsing import parse_jobs, parse_nodes
 from pearlstreet.compute.engines.slurm.states import (
@@ -176,3 +179,10 @@ def test_generic_resources_are_written_as_a_request_names_them() -> None:
     assert format_gres(items) == "gpu:h100:4,shard:3"
     assert format_gres(items, prefix="gres/") == "gres/gpu:h100:4,gres/shard:3"
     assert parse_gres(format_gres(items)) == items
+
+
+def test_a_job_that_shows_only_completing_has_not_told_yet_how_it_ended() -> None:
+    job = SlurmJob(7, "pearl:att_1", "games", ("COMPLETING",), start_s=5)
+    assert view_of(job, is_expected=True).phase is ViewPhase.RUNNING
+    told = view_of(replace(job, states=("COMPLETED", "COMPLETING")), is_expected=True)
+    assert (told.phase, told.reason) == (ViewPhase.OVER, EndReason.EXITED)

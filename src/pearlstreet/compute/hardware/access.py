@@ -73,10 +73,10 @@ class HostAccess(Protocol):
 
 
 class LocalHost:
-    """The machine we run on. `disk_path` is the folder whose file system jobs will fill."""
+    """The machine we run on. `disk_path` is the folder whose file system jobs will fill; `output_bytes` cuts what commands print."""
 
-    def __init__(self, disk_path: str | Path = "/") -> None:
-        self._disk_path = str(disk_path)
+    def __init__(self, disk_path: str | Path = "/", *, output_bytes: int = MAX_OUTPUT_BYTES) -> None:
+        self._disk_path, self._output_bytes = str(disk_path), output_bytes
         self._lock = threading.Lock()
         self._hanging: dict[str, threading.Thread] = {}
 
@@ -96,11 +96,12 @@ class LocalHost:
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
-            return CommandResult("timeout", stdout=_decode(late.stdout))
+            return CommandResult("timeout", stdout=_decode(late.stdout, self._output_bytes))
         except OSError as error:
             return CommandResult("failed", stderr=str(error))
         status: Literal["ok", "failed"] = "ok" if done.returncode == 0 else "failed"
-        return CommandResult(status, _decode(done.stdout), _decode(done.stderr), done.returncode)
+        stdout, stderr = (_decode(output, self._output_bytes) for output in (done.stdout, done.stderr))
+        return CommandResult(status, stdout, stderr, done.returncode)
 
     def read_text(self, path: str) -> str | None:
         try:
@@ -146,11 +147,11 @@ class LocalHost:
         return box[0] if box else None
 
 
-def _decode(output: bytes | str | None) -> str:
+def _decode(output: bytes | str | None, most_bytes: int = MAX_OUTPUT_BYTES) -> str:
     if output is None:
         return ""
     raw = output if isinstance(output, bytes) else output.encode()
-    return raw[:MAX_OUTPUT_BYTES].decode("utf-8", errors="replace")
+    return raw[:most_bytes].decode("utf-8", errors="replace")
 
 
 def _usable_cpus(access: HostAccess) -> float:

@@ -497,6 +497,8 @@ class SlurmEngine:
             return report_from_json(record.end)
         if not record.job:
             record = self._find_job(record)
+            if record.end is not None:
+                return report_from_json(record.end)
         since_s = self._submitted_s.get(record.attempt_id)
         listed = self._jobs(since_s=since_s)
         jobs = listed.by_attempt.get(record.attempt_id, ())
@@ -540,8 +542,23 @@ class SlurmEngine:
             current = self._journal.get(record.attempt_id)
             try:
                 return self._submit_again(current) if current is not None else record
-            except RejectedError:
-                return record
+            except RejectedError as error:
+                return self._keep_refused(current or record, error)
+
+    def _keep_refused(self, record: Record, error: RejectedError) -> Record:
+        """Keep the end of an attempt that Slurm refused when it was submitted again. Raises OSError."""
+        report = AttemptReport(
+            record.attempt_id,
+            TaskState.EXITED,
+            tuple(TaskReport(rank, TaskState.EXITED) for rank in range(record.ranks)),
+            ended_us=self._clock.now_us(),
+            end_reason=EndReason.ENGINE_LOST,
+            message=_slurm_said(error),
+            wall=self._settings.isolation,
+        )
+        record = self._journal.change(record, end=report_to_json(report))
+        self._note(record.attempt_id)
+        return record
 
     def _is_settled(self, record: Record, phase: ViewPhase, job: SlurmJob | None) -> bool:
         """Return whether the job has been over for so long that its nodes' last writes must be visible."""

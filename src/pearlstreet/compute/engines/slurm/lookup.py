@@ -46,5 +46,10 @@ def view_of(job: SlurmJob | None, *, is_expected: bool) -> ClusterView:
     phase = PHASES[job.phase]
     if phase is not ViewPhase.OVER:
         return ClusterView(phase, start_s=job.start_s if phase is not ViewPhase.WAITING else None)
-    reason, message = job_end([state for state in job.states if state != "COMPLETING"])
+    ends = [state for state in job.states if state != "COMPLETING"]
+    if (
+        not ends
+    ):  # 22.05 shows a job whose machines are being freed as COMPLETING, and how it ended only afterwards
+        return ClusterView(ViewPhase.RUNNING, start_s=job.start_s)
+    reason, message = job_end(ends)
     return ClusterView(phase, job.start_s, job.end_s, reason, message, job.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Mapping
@@ -20,37 +19,31 @@ from pearlstreet.compute.engines.host import (
 )
 from pearlstreet.compute.engines.slurm.engine import PLACEMENTS, SlurmEngine, SlurmSettings
 from pearlstreet.compute.engines.slurm.hostlist import expand_hosts
-from pearlstreet.compute.engines.slurm.rest import RestTransport, key_reader
+from pearlstreet.compute.engines.slurm.transports import TRANSPORT_KEYS, make_transport, need_keys
 from pearlstreet.compute.engines.slurm.users import TenantUsers
 from pearlstreet.compute.hardware.isolation import ISOLATIONS, is_isolation
 
 _TEXTS = (
-    "rest",
-    "jwt_key",
+    *TRANSPORT_KEYS,
     "shared",
     "users",
     "partition",
     "account",
     "qos",
     "reservation",
-    "api_user",
     "python",
     "isolation",
     "models",
 )
-_REQUIRED = ("rest", "jwt_key", "shared", "users", "partition")
+_REQUIRED = ("shared", "users", "partition")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
 def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
     """Return the engine of a cluster. Raises ConfigurationError for settings that cannot be used."""
     words = {key: read_text(host, options, key) for key in _TEXTS}
-    for key in _REQUIRED:
-        if not words[key]:
-            raise ConfigurationError(
-                text("[engines.{name}] needs the key {key}", name=host.name, key=key),
-                hint=text("docs/guides/slurm.md explains the keys of such an engine"),
-            )
+    transport = make_transport(host, words)
+    need_keys(host, words, *_REQUIRED)
     isolation = words["isolation"] or "bubblewrap"
     if not is_isolation(isolation):
         raise ConfigurationError(
@@ -84,15 +77,11 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
         placement=placement,
         submit_window=read_submit_window(host, options) if placement == "engine" else None,
     )
-    read_key, api_user = key_reader(Path(words["jwt_key"])), words["api_user"] or "root"
-    logging.getLogger("httpx").setLevel(
-        logging.WARNING
-    )  # it logs every request, of which there are two a second
     host.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return SlurmEngine(
         host.folder,
         settings,
-        RestTransport(words["rest"], read_key, api_user=api_user, clock=host.clock),
+        transport,
         TenantUsers(host.folder, _users(host, words["users"]), is_shared=os.geteuid() != 0),
         name=host.name,
         node_name=host.node_name,

@@ -17,6 +17,12 @@ from pearlstreet.compute.engines.slurm.tokens import TOKEN_LASTS_S, sign_token
 from pearlstreet.compute.engines.slurm.transport import NotReachedError, RejectedError, UncertainError
 
 TIMEOUT_S = 20.0
+UNAUTHORISED = 401
+REFUSED_TOKEN = ("unspecified error", "authentication")
+"""Words of Slurm for a token that it refuses: 22.05 says only "Unspecified error", 24.11 "Protocol authentication error"."""
+SIGNING_HINT = "is jwt_key the key of the cluster, and is the clock of this machine right?"
+FRESH_S = 1.0
+"""Age up to which a token cannot be the reason of a failure that a new one would repair."""
 UNIX = "unix:"
 """Prefix of an address that is a Unix socket of slurmrestd."""
 GONE = frozenset({2017, 2021})
@@ -89,6 +95,17 @@ class RestTransport:
     def _call(
         self, method: str, path: str, user: str, body: Any = None, *, ignored: frozenset[int] = frozenset()
     ) -> Mapping[str, Any]:
+        status, value = self._request(method, path, user, body)
+        if status >= 300 and self._forget_token(user) and (method == "GET" or status == UNAUTHORISED):
+            # The key, or the time of this machine, may have changed since the token was signed.
+            status, value = self._request(method, path, user, body)
+        errors = value.get("errors")
+        if status < 300 and not errors:
+            return value
+        self._forget_token(user)
+        return self._failed(status, errors or [], ignored, is_read=method == "GET")
+
+    def _request(self, method: str, path: str, user: str, body: Any) -> tuple[int, Mapping[str, Any]]:
         url = path if path.startswith("/") else f"/slurm/{path}"
         headers = {"X-SLURM-USER-NAME": user, "X-SLURM-USER-TOKEN": self._token(user)}
         try:
@@ -101,11 +118,9 @@ class RestTransport:
             value = answer.json()
         except ValueError:
             value = {}
-        errors = value.get("errors") if isinstance(value, Mapping) else None
-        if answer.status_code < 300 and not errors and isinstance(value, Mapping):
-            return value
-        self._forget_token(user)
-        return self._failed(answer.status_code, errors or [], ignored, is_read=method == "GET")
+        if not isinstance(value, Mapping):
+            value = {"errors": [{"error": "slurmrestd gave no object"}]}
+        return answer.status_code, value
 
     def _failed(
         self, status: int, errors: Sequence[Mapping[str, Any]], ignored: frozenset[int], *, is_read: bool
@@ -115,7 +130,9 @@ class RestTransport:
         said = str(first.get("error") or first.get("description") or f"status {status}")[:300]
         if code in ignored:
             return {}
-        if is_read or code in NO_CONTACT or status in (401, 403, 502, 503, 511):
+        if status == UNAUTHORISED or (is_read and any(words in said.lower() for words in REFUSED_TOKEN)):
+            raise NotReachedError(f"{said}; {SIGNING_HINT}")
+        if is_read or code in NO_CONTACT or status in (403, 502, 503, 511):
             raise NotReachedError(said)
         if isinstance(code, int) and REJECTED_FROM <= code <= REJECTED_TO:
             raise RejectedError(said)
@@ -131,10 +148,11 @@ class RestTransport:
                 self._tokens[user] = known
         return known[1]
 
-    def _forget_token(self, user: str) -> None:
-        """Sign a new token for the next request: the key may have changed."""
+    def _forget_token(self, user: str) -> bool:
+        """Sign a new token for the next request. Returns whether the last one was signed more than a moment ago."""
         with self._guard:
-            self._tokens.pop(user, None)
+            known = self._tokens.pop(user, None)
+        return known is not None and abs(self._clock.now_us() - known[0]) > FRESH_S * US_PER_S
 
 
 def key_reader(path: Path) -> Callable[[], bytes]:
