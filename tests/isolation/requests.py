@@ -27,6 +27,7 @@ COMMON: Mapping[str, list[str]] = {
     "provider": ["none"],
     "decision": ["dec_00000000000000000000000000"],
     "series": ["grid"],
+    "repo_type": ["model"],
 }
 """Path parameters that name nothing of a tenant."""
 QUERY: Mapping[str, list[str]] = {
@@ -38,6 +39,8 @@ QUERY: Mapping[str, list[str]] = {
     "kind": ["top_up", "charge"], "name": ["{marker}", "{marker}-ended", "h100"], "actor": ["{marker}-owner"],
     "action": ["org.*", "key.create"], "target": ["{marker}"], "array": ["{job:4}"], "project": ["{project:0}", "{project:1}"],
     "attempt": ["{attempt:0}"], "engine": ["simulated"], "org": ["{org:0}", "{org:1}"], "user": ["{user:0}"],
+    "owner": ["{repo_org:0}"], "search": ["{marker}"], "revision": ["main"], "folder": ["{marker}"],
+    "repo_type": ["model", "dataset"],
 }  # fmt: skip
 """Values of query parameters; `{job:4}` is the tenant's fifth job."""
 LEFT_OUT = frozenset({"cursor", "follow"})

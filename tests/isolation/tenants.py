@@ -143,6 +143,7 @@ def _add_repository(world: World, tenant: Tenant) -> None:
     actor = authenticate(store, tenant.keys["owner"])
     name = f"{tenant.slug}/{marker}-model"
     repo = create_repo(store, actor, RepoKind.MODEL, name)
+    tenant.ids |= {"repo_org": [tenant.slug], "repo_name": [f"{marker}-model"], "repository": [name]}
     content = f"{marker} weights".encode() * tenant.factor
     blob = center.hub.blobs.keep(iter([content]), f"{marker}-file", limit_bytes=1 << 20)
     stage_blob(store, repo, blob)

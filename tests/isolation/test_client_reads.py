@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from pearlstreet.api.app import create_api
 from pearlstreet.app.pearl import COMMAND_GROUPS
 from pearlstreet.app.serve import bind
 from pearlstreet.app.settings import Settings
+from pearlstreet.app.web import create_web
 from pearlstreet.base.errors import PearlError
 from pearlstreet.cli.main import command_of, make_app
 from pearlstreet.client import Client
@@ -44,6 +44,15 @@ WRITING_METHODS = frozenset(
         "energy.set",
         "engines.check",
         "files.upload",
+        "hub.change",
+        "hub.create",
+        "hub.create_ref",
+        "hub.decide_access",
+        "hub.delete",
+        "hub.delete_ref",
+        "hub.request_access",
+        "hub.set_role",
+        "hub.upload",
         "incidents.retry",
         "invoices.issue",
         "invoices.set_buyer",
@@ -197,6 +206,16 @@ WRITING_COMMANDS = frozenset(
         "calibration_reset",
         "energy_set",
         "energy_import",
+        "hub_accept",
+        "hub_branch",
+        "hub_change",
+        "hub_create",
+        "hub_delete",
+        "hub_reject",
+        "hub_request",
+        "hub_role",
+        "hub_tag",
+        "hub_upload",
         "incidents_retry",
         "engine_check",
         "engines_check",
@@ -224,6 +243,7 @@ LOCAL_COMMANDS = frozenset(
         "estimate_file",
         "estimate_train",
         "estimate_serve",
+        "hub_env",
     ]
 )
 """Commands that ask no centre, or start one."""
@@ -231,6 +251,7 @@ NAMES = {
     "job": "job", "job_id": "job", "org": "org", "user": "user", "key": "key", "upload": "upload", "month": "month",
     "quote": "quote", "quote_id": "quote", "webhook": "webhook", "hook": "webhook", "delivery": "delivery",
     "question": "what_if", "what_if": "what_if", "project": "project", "artefact": "artefact", "notice": "notice", "shell": "shell",
+    "repo": "repository", "repository": "repository",
 }  # fmt: skip
 PLAIN = {
     "engine": "simulated",
@@ -248,7 +269,7 @@ def url(isolation: Isolation, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The address of the isolation world on a real socket."""
     listening = bind(Settings(data=tmp_path_factory.mktemp("socket"), port=0))
     config = uvicorn.Config(
-        create_api(isolation.world.center, isolation.world.services), log_config=None, lifespan="off"
+        create_web(isolation.world.center, isolation.world.services), log_config=None, lifespan="off"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -472,14 +493,14 @@ def _command_lines(name: str, tenant: Tenant, folder: Path) -> Iterator[list[str
     arguments = [one.name for one in command.params if one.param_type_name == "argument"]
     options = {one for parameter in command.params for one in parameter.opts}
     rest = ["--org", tenant.slug] if "--org" in options else []
-    if name in ("artefacts", "orgs_export"):
+    if name in ("artefacts", "orgs_export", "hub_download"):
         rest += ["--to", str(folder / "file")]
     for value in _first_values(name, arguments, tenant, folder):
         yield [*name.split("_"), *([value] if value else []), *rest]
 
 
 def _first_values(name: str, arguments: list[str], tenant: Tenant, folder: Path) -> list[str]:
-    if not arguments or name in ("accelerators", "nodes", "nodes_health"):
+    if not arguments or name in ("accelerators", "nodes", "nodes_health", "hub_list"):
         return [""]
     if arguments[0] == "file":
         return [str(folder / "file")]

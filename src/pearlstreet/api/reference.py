@@ -27,6 +27,7 @@ _NOUNS = {
     "organisations": ("Organisations, projects, secrets", "组织、项目、机密变量"),
     "jobs": ("Jobs", "作业"),
     "files": ("Uploads and artefacts", "上传与产物"),
+    "hub": ("Models and data sets", "模型与数据集"),
     "nodes": ("Nodes and accelerators", "节点与加速器"),
     "quotas": ("Quotas and fair share", "配额与公平份额"),
     "storage": ("Storage", "存储"),

@@ -44,6 +44,7 @@ _LISTED: dict[str, tuple[str, ...]] = {
     "pearlstreet.cli.billing": ("billing", "budgets"),
     "pearlstreet.cli.notices": ("notices", "webhooks"),
     "pearlstreet.cli.storage": ("storage",),
+    "pearlstreet.cli.hub": ("hub",),
     "pearlstreet.cli.operate": ("quotas", "shares", "fair-share", "audit"),
     "pearlstreet.cli.scheduling": ("policy", "queues", "windows", "decisions"),
     "pearlstreet.cli.what_if": ("what-if",),

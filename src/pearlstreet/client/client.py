@@ -23,6 +23,7 @@ from pearlstreet.client.accounts import Invitations, Keys, Orgs, Projects, Secre
 from pearlstreet.client.energy import Energy
 from pearlstreet.client.engines import Engines
 from pearlstreet.client.history import Trace
+from pearlstreet.client.hub import Repositories
 from pearlstreet.client.money import Budgets, Credit, Invoices, Ledger, Prices
 from pearlstreet.client.notices import Notices, Webhooks
 from pearlstreet.client.noun import PREFIX, Noun, Rows, at
@@ -330,6 +331,7 @@ class Client:
         )
         self.jobs = Jobs(self._transport)
         self.files = Files(self._transport)
+        self.hub = Repositories(self._transport)
         self.shells = Shells(self._transport)
         self.nodes = Nodes(self._transport)
         self.engines = Engines(self._transport)

@@ -40,6 +40,18 @@ class Accepted(TypedDict):
     job: Job
 
 
+class AccessRequest(TypedDict):
+    """A person's request for the files of a gated repository."""
+
+    id: str
+    user: str
+    state: RequestState
+    note: str
+    at: str
+    decided_by: str | None
+    expires_at: str | None
+
+
 class Alert(TypedDict):
     """Threshold of the notice `balance.low`: it is sent when the available balance is at or below it."""
 
@@ -546,10 +558,22 @@ class Finding(TypedDict):
     words: str
 
 
+class FolderEntry(TypedDict):
+    """A file, or a folder without size and digest."""
+
+    path: str
+    is_folder: bool
+    size_bytes: int | None
+    sha256: str | None
+
+
 class ForgottenNode(TypedDict):
     """Name of the removed node."""
 
     forgotten: str
+
+
+Gate = Literal["", "auto", "manual"]
 
 
 class GreenStart(TypedDict):
@@ -600,6 +624,46 @@ class Hours(TypedDict):
     series: Series
     unit: str
     items: list[Hour]
+
+
+class HubCommit(TypedDict):
+    """A revision; `producer` says which job made it."""
+
+    id: str
+    number: int
+    parent: str | None
+    title: str
+    message: str
+    author: str
+    at: str
+    files: int
+    size_bytes: int
+    producer: dict[str, Any] | None
+
+
+class HubDone(TypedDict):
+    """Name of what was changed."""
+
+    name: str
+
+
+class HubDownload(TypedDict):
+    """Files and bytes that a person downloaded of a revision within an hour."""
+
+    user: str
+    commit: str
+    hour: str
+    files: int
+    size_bytes: int
+
+
+class HubRef(TypedDict):
+    """A branch or tag."""
+
+    kind: RefKind
+    name: str
+    commit: str
+    message: str
 
 
 class Identity(TypedDict):
@@ -1190,6 +1254,9 @@ class Reading(TypedDict):
     tokens_a_parameter: float
 
 
+RefKind = Literal["branch", "tag"]
+
+
 class Removed(TypedDict):
     """Id or name of the removed row."""
 
@@ -1213,6 +1280,67 @@ class Replayed(TypedDict):
     identical: bool
     differences: list[Difference]
     more: int
+
+
+RepoKind = Literal["model", "dataset", "recipe"]
+
+RepoRole = Literal["read", "write", "admin"]
+
+
+class Repository(TypedDict):
+    """A repository; `name` is `organisation/name`."""
+
+    id: str
+    type: RepoKind
+    name: str
+    visibility: Visibility
+    gate: Gate
+    gate_days: int | None
+    jobs_only: bool
+    tags: list[str]
+    card: dict[str, Any]
+    size_bytes: int
+    downloads: int
+    created_by: str
+    created_at: str
+    updated_at: str
+
+
+class RepositoryAccess(TypedDict):
+    """Who may use a repository beside its organisation."""
+
+    roles: list[RepositoryRole]
+    shared_with: list[str]
+    requests: list[AccessRequest]
+
+
+class RepositoryRights(TypedDict):
+    """Rights of the caller."""
+
+    download: bool
+    write: bool
+    admin: bool
+
+
+class RepositoryRole(TypedDict):
+    """Role of a person in a repository."""
+
+    user: str
+    role: RepoRole
+    given_by: str
+    given_at: str
+
+
+class RepositoryView(TypedDict):
+    """A repository at a revision."""
+
+    repository: Repository
+    commit: HubCommit
+    refs: list[HubRef]
+    rights: RepositoryRights
+
+
+RequestState = Literal["pending", "accepted", "rejected"]
 
 
 class Retention(TypedDict):
@@ -1570,6 +1698,9 @@ class Version(TypedDict):
     note: str
     back_to: int | None
     changed: dict[str, Any]
+
+
+Visibility = Literal["public", "organisations", "private"]
 
 
 class Webhook(TypedDict):

@@ -45,7 +45,7 @@ class ApiError(PearlError):
             for item in body.get("problems", ())
         ]
         super().__init__(
-            _verbatim(body.get("detail") or f"HTTP {status}"),
+            _verbatim(body.get("detail") or body.get("error") or f"HTTP {status}"),
             hint=_verbatim(body["hint"]) if body.get("hint") else None,
             problems=problems,
             retry_after_s=body.get("retry_after_s"),

@@ -156,10 +156,11 @@ def change_settings(
     gate_days: int | None = None,
     jobs_only: bool | None = None,
     shared_with: Sequence[str] | None = None,
+    new_name: str | None = None,
 ) -> Repository:
-    """Change who may see and download a repository; None leaves a setting as it is. `gate_days` 0: without end.
+    """Change name and access of a repository; None leaves a setting as it is. `gate_days` 0: without end.
 
-    Raises RepoNotFound, Forbidden, NotFound for an unknown organisation.
+    Raises RepoNotFound, Forbidden, InvalidInput, Conflict, NotFound for an unknown organisation.
     """
 
     def command(tx: Tx) -> Repository:
@@ -181,29 +182,35 @@ def change_settings(
                 other = find_org(tx, actor, org)
                 tx.execute(sa.insert(shares).values(repo_id=repo.id, with_org_id=other.id))
             values["shared_with"] = sorted(set(shared_with))
-        _audit(tx, actor, "hub.settings", repo.id, repo.org_id, **values)
-        return find_repo(tx, actor, kind, full_name)
+        if values:
+            _audit(tx, actor, "hub.settings", repo.id, repo.org_id, **values)
+        if new_name is not None and new_name != repo.full_name:
+            _rename(tx, actor, repo, new_name)
+        return find_repo(tx, actor, kind, new_name or full_name)
 
     return store.write(command)
 
 
 def move_repo(store: Store, actor: Actor, kind: RepoKind, old: str, new: str) -> Repository:
     """Rename a repository within its organisation. Raises RepoNotFound, Forbidden, InvalidInput, Conflict."""
-    org, _, name = new.partition("/")
-    check_repo_name(name)
 
     def command(tx: Tx) -> Repository:
-        repo = find_repo(tx, actor, kind, old, admin=True)
-        if org != repo.full_name.partition("/")[0]:
-            raise Conflict(text("A repository stays in its organisation; only its name changes"))
-        same = (repos.c.org_id == repo.org_id) & (repos.c.kind == kind.value) & (repos.c.id != repo.id)
-        if tx.scalar(sa.select(repos.c.id).where(same, repos.c.name_key == name.lower())) is not None:
-            raise Conflict(text("{name} exists already", name=new))
-        tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(name=name, name_key=name.lower()))
-        _audit(tx, actor, "hub.move", repo.id, repo.org_id, before=old, after=new)
+        _rename(tx, actor, find_repo(tx, actor, kind, old, admin=True), new)
         return find_repo(tx, actor, kind, new)
 
     return store.write(command)
+
+
+def _rename(tx: Tx, actor: Actor, repo: Repository, new: str) -> None:
+    org, _, name = new.partition("/")
+    check_repo_name(name)
+    if org != repo.full_name.partition("/")[0]:
+        raise Conflict(text("A repository stays in its organisation; only its name changes"))
+    same = (repos.c.org_id == repo.org_id) & (repos.c.kind == repo.kind.value) & (repos.c.id != repo.id)
+    if tx.scalar(sa.select(repos.c.id).where(same, repos.c.name_key == name.lower())) is not None:
+        raise Conflict(text("{name} exists already", name=new))
+    tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(name=name, name_key=name.lower()))
+    _audit(tx, actor, "hub.move", repo.id, repo.org_id, before=repo.full_name, after=new)
 
 
 def delete_repo(store: Store, actor: Actor, kind: RepoKind, full_name: str) -> None:

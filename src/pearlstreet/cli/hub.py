@@ -1,0 +1,353 @@
+"""Commands on the hub: repositories of models and data sets, their files, history and access."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.text import plural, text
+from pearlstreet.base.units import format_bytes
+from pearlstreet.cli.accounts import Json, Yes
+from pearlstreet.cli.output import confirm, done, facts, out, show_json, show_lines, table, time_cell
+from pearlstreet.cli.profile import client
+from pearlstreet.client.profile import signed_in
+
+hub = typer.Typer(help="Models and data sets: list, upload, download, share.", no_args_is_help=True)
+NAME_HELP = "organisation/name, datasets/organisation/name; @REVISION may follow"
+Repo = Annotated[str, typer.Argument(help=NAME_HELP, metavar="REPO")]
+User = Annotated[str, typer.Argument(help="Name of a user")]
+KINDS = ("model", "dataset", "recipe")
+DECISIONS = {
+    "pending": text("waiting for a decision"),
+    "accepted": text("accepted"),
+    "rejected": text("rejected"),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(hub, name="hub")
+
+
+@hub.command("env")
+def show_env() -> None:
+    """Print the two variables with which the Hugging Face clients use this center: eval "$(pearl hub env)"."""
+    used = signed_in()
+    out.print(f"export HF_ENDPOINT={used.url.rstrip('/')}/hf", markup=False)
+    out.print(f"export HF_TOKEN={used.key}", markup=False)
+
+
+@hub.command("list")
+def list_repositories(
+    search: Annotated[str | None, typer.Argument(help="Words in name, tags or card")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="model, dataset or recipe")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only of this organisation")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the repositories that you see, last changed first."""
+    if kind is not None and kind not in KINDS:
+        raise InvalidInput(text("--type is one of: {kinds}", kinds=", ".join(KINDS)))
+    with client() as center:
+        rows = list(center.hub.list(repo_type=kind, owner=owner, search=search))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Repository", "Visibility", "Size", "Downloads", "Changed"),
+        [
+            (
+                _written(row["type"], row["name"]),
+                row["visibility"],
+                format_bytes(row["size_bytes"]),
+                row["downloads"],
+                time_cell(row["updated_at"]),
+            )
+            for row in rows
+        ],
+        right=(2, 3),
+    )
+
+
+@hub.command("show")
+def show(repo: Repo, as_json: Json = False) -> None:
+    """Show a repository: access, newest revision, branches and tags."""
+    with client() as center:
+        found = center.hub.get(repo)
+    if as_json:
+        show_json(found)
+        return
+    one, commit = found["repository"], found["commit"]
+    facts(
+        {
+            "Repository": _written(one["type"], one["name"]),
+            "Visibility": one["visibility"],
+            "Gate": one["gate"] or "-",
+            "Tags": ", ".join(one["tags"]),
+            "Size": format_bytes(one["size_bytes"]),
+            "Downloads": one["downloads"],
+            "Revision": commit["id"],
+            "Title": commit["title"],
+            "Files": commit["files"],
+            "Branches": ", ".join(ref["name"] for ref in found["refs"] if ref["kind"] == "branch"),
+            "Labels": ", ".join(ref["name"] for ref in found["refs"] if ref["kind"] == "tag"),
+        }
+    )
+
+
+@hub.command("create")
+def create(
+    repo: Repo,
+    visibility: Annotated[str, typer.Option(help="private, organisations or public")] = "private",
+    as_json: Json = False,
+) -> None:
+    """Create a repository."""
+    with client() as center:
+        made = center.hub.create(repo, visibility=visibility)
+    if as_json:
+        show_json(made)
+        return
+    done("{name} is created", name=_written(made["type"], made["name"]))
+
+
+@hub.command("files")
+def list_files(
+    repo: Repo,
+    folder: Annotated[str, typer.Argument(help="Only this folder")] = "",
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="All files below it")] = False,
+    as_json: Json = False,
+) -> None:
+    """List files and folders of a revision."""
+    with client() as center:
+        rows = list(center.hub.files(repo, folder=folder, recursive=recursive))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Path", "Size"),
+        [
+            (
+                row["path"] + "/" * row["is_folder"],
+                "" if row["size_bytes"] is None else format_bytes(row["size_bytes"]),
+            )
+            for row in rows
+        ],
+        right=(1,),
+    )
+
+
+@hub.command("log")
+def show_log(repo: Repo, as_json: Json = False) -> None:
+    """List the revisions that led to a branch or tag, newest first."""
+    with client() as center:
+        rows = list(center.hub.revisions(repo))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Revision", "Time", "By", "Title", "Files", "Size"),
+        [
+            (
+                row["id"][:12],
+                time_cell(row["at"]),
+                row["author"],
+                row["title"],
+                row["files"],
+                format_bytes(row["size_bytes"]),
+            )
+            for row in rows
+        ],
+        right=(4, 5),
+    )
+
+
+@hub.command("upload")
+def upload(
+    repo: Repo,
+    source: Annotated[
+        Path, typer.Argument(help="A file or a folder; also a snapshot folder of the Hugging Face cache")
+    ],
+    into: Annotated[str, typer.Option(help="Folder in the repository")] = "",
+    title: Annotated[str, typer.Option("--message", "-m", help="Title of the revision")] = "",
+    create_it: Annotated[bool, typer.Option("--create", help="Create the repository first")] = False,
+) -> None:
+    """Send files as one new revision of a branch. What the hub has already is not sent again."""
+    with client() as center:
+        if create_it:
+            center.hub.create(repo.partition("@")[0])
+        commit = center.hub.upload(repo, source, into=into, title=title)
+    done("Revision {commit} of {name}", commit=commit[:12], name=repo)
+
+
+@hub.command("download")
+def download(
+    repo: Repo,
+    target: Annotated[Path, typer.Option("--to", help="Folder to write to")] = Path(),
+    path: Annotated[list[str] | None, typer.Option(help="Only this file; several times for several")] = None,
+) -> None:
+    """Download the files of a revision into a folder."""
+    with client() as center:
+        count = center.hub.download(repo, target, paths=path or ())
+    done(
+        plural(
+            "{count} file is in {folder}", "{count} files are in {folder}", count=count, folder=str(target)
+        )
+    )
+
+
+@hub.command("delete")
+def delete(repo: Repo, yes: Yes = False) -> None:
+    """Delete a repository with its history."""
+    confirm("Delete {name} with its history for good?", yes, name=repo)
+    with client() as center:
+        center.hub.delete(repo)
+    done("{name} is deleted", name=repo)
+
+
+@hub.command("tag")
+def tag(
+    repo: Repo,
+    name: Annotated[str, typer.Argument(help="Name of the tag")],
+    message: Annotated[str, typer.Option("--message", "-m")] = "",
+    drop: Annotated[bool, typer.Option("--delete", help="Delete the tag")] = False,
+) -> None:
+    """Set a tag at a revision, or delete it."""
+    _ref(repo, "tag", name, message, drop)
+
+
+@hub.command("branch")
+def branch(
+    repo: Repo,
+    name: Annotated[str, typer.Argument(help="Name of the branch")],
+    drop: Annotated[bool, typer.Option("--delete", help="Delete the branch")] = False,
+) -> None:
+    """Create a branch at a revision, or delete it."""
+    _ref(repo, "branch", name, "", drop)
+
+
+def _ref(repo: str, kind: str, name: str, message: str, drop: bool) -> None:
+    with client() as center:
+        if drop:
+            center.hub.delete_ref(repo, kind, name)
+        else:
+            center.hub.create_ref(repo, kind, name, message=message)
+    if drop:
+        done("{name} is deleted", name=name)
+    else:
+        done("{name} is set at {repo}", name=name, repo=repo)
+
+
+@hub.command("change")
+def change(
+    repo: Repo,
+    rename: Annotated[str | None, typer.Option(help="New name, organisation/name")] = None,
+    visibility: Annotated[str | None, typer.Option(help="private, organisations or public")] = None,
+    gate: Annotated[str | None, typer.Option(help="none, auto or manual: who gets the files")] = None,
+    gate_days: Annotated[int | None, typer.Option(help="Days that an accepted request is valid")] = None,
+    jobs_only: Annotated[
+        bool | None, typer.Option("--jobs-only/--downloadable", help="Files can be used in jobs only")
+    ] = None,
+    share: Annotated[list[str] | None, typer.Option(help="Organisation whose members may see it")] = None,
+) -> None:
+    """Change name, visibility, gate or sharing of a repository."""
+    settings: dict[str, object] = {
+        "name": rename,
+        "visibility": visibility,
+        "gate": "" if gate == "none" else gate,
+        "gate_days": gate_days,
+        "jobs_only": jobs_only,
+        "shared_with": share,
+    }
+    with client() as center:
+        made = center.hub.change(repo, **settings)
+    done("{name} is changed", name=_written(made["type"], made["name"]))
+
+
+@hub.command("access")
+def show_access(repo: Repo, as_json: Json = False) -> None:
+    """Show who may use a repository beside its organisation: roles, sharing, requests."""
+    with client() as center:
+        found = center.hub.access(repo)
+    if as_json:
+        show_json(found)
+        return
+    facts({"Shared with": ", ".join(found["shared_with"])})
+    table(
+        ("User", "Role", "Given by"), [(row["user"], row["role"], row["given_by"]) for row in found["roles"]]
+    )
+    if found["requests"]:
+        out.title("Requests for access")
+        table(
+            ("User", "State", "Note", "Time", "Until"),
+            [
+                (row["user"], row["state"], row["note"], time_cell(row["at"]), time_cell(row["expires_at"]))
+                for row in found["requests"]
+            ],
+        )
+
+
+@hub.command("role")
+def set_role(
+    repo: Repo, user: User, role: Annotated[str, typer.Argument(help="read, write, admin or none")]
+) -> None:
+    """Give a person a role in one repository, or take it away."""
+    with client() as center:
+        center.hub.set_role(repo, user, None if role == "none" else role)
+    done("{user} has the role {role} in {name}", user=user, role=role, name=repo)
+
+
+@hub.command("request")
+def request_access(repo: Repo, note: Annotated[str, typer.Option("--message", "-m")] = "") -> None:
+    """Request the files of a gated repository, which accepts its licence."""
+    with client() as center:
+        made = center.hub.request_access(repo, note)
+    done("Your request is {state}", state=DECISIONS[made["state"]])
+
+
+@hub.command("accept")
+def accept(repo: Repo, user: User) -> None:
+    """Accept a person's request for access."""
+    _decide(repo, user, "accepted", "")
+
+
+@hub.command("reject")
+def reject(repo: Repo, user: User, reason: Annotated[str, typer.Option("--message", "-m")] = "") -> None:
+    """Reject a person's request for access."""
+    _decide(repo, user, "rejected", reason)
+
+
+def _decide(repo: str, user: str, state: str, note: str) -> None:
+    with client() as center:
+        center.hub.decide_access(repo, user, state, note)
+    done("The request of {user} is {state}", user=user, state=DECISIONS[state])
+
+
+@hub.command("downloads")
+def list_downloads(repo: Repo, as_json: Json = False) -> None:
+    """List who downloaded which revision, by the hour."""
+    with client() as center:
+        rows = list(center.hub.downloads(repo))
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Hour", "User", "Revision", "Files", "Size"),
+        [
+            (
+                time_cell(row["hour"]),
+                row["user"],
+                row["commit"][:12],
+                row["files"],
+                format_bytes(row["size_bytes"]),
+            )
+            for row in rows
+        ],
+        right=(3, 4),
+    )
+
+
+def _written(kind: str, name: str) -> str:
+    """Return a repository's name as commands take it."""
+    return name if kind == "model" else f"{kind}s/{name}"
