@@ -175,6 +175,10 @@ class Settings:
     """Time between two uploads of a running job's checkpoint, in a center of several engines that can move it."""
     org_checkpoint_gib: float = 200.0
     """Checkpoints of an organisation in GiB, beyond which those of jobs that ended first are deleted; 0: no limit."""
+    builds_at_once: int = 2
+    """Environments, images and sources that are built or fetched at once, each with 1 CPU core and 4 GiB of memory."""
+    org_builds_at_once: int = 0
+    """The same for one organisation; 0: only the limit of the center."""
     builds_billed: bool = False
     """Charge the CPU and memory time of building environments and fetching sources to the project whose job needs them."""
     uv: Mapping[str, str] = field(default_factory=dict)

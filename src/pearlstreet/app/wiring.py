@@ -270,6 +270,8 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         git_private_allowed=settings.git_private_allowed,
         image_registries=parse_registries(settings.image_registries),
         uv_variables=uv_variables(settings, os.environ),
+        builds_at_once=settings.builds_at_once,
+        org_builds_at_once=settings.org_builds_at_once,
         builds_billed=settings.builds_billed,
         checkpoint_upload_s=settings.checkpoint_upload_s,
         checkpoints_kept_s=settings.checkpoints_kept_days * 86_400,

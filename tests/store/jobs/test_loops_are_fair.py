@@ -16,7 +16,6 @@ from pearlstreet.tenancy.notices.loops import notice_loops
 from pearlstreet.tenancy.notices.sending import Channels
 
 READY: Mapping[str, Mapping[str, Any]] = {
-    "prepare": {"state": "wanted"},
     "start_attempts": {"state": "placed", "stop_reason": None},
     "stop_attempts": {"state": "running", "stop_reason": "cancelled"},
     "collect_outputs": {"state": "collecting"},

@@ -15,7 +15,7 @@ from tests.store.jobs.harness import Center
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import parse_yuan
 from pearlstreet.compute.engines.protocol import TaskState
-from pearlstreet.compute.jobs import builds, retention, service, sources
+from pearlstreet.compute.jobs import build_requests, builds, retention, service, sources
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.startup_recovery import recover
 from pearlstreet.compute.jobs.storage.prepared_limit import prepared_folder
@@ -67,7 +67,7 @@ def test_few_build_at_a_time_and_every_organisation_gets_a_turn(tmp_path: Path) 
         ours = {order.attempt_id for order in engine.orders if order.purpose == "environment"}
         building = [one for one in reports if one.attempt_id in ours and one.state is not TaskState.EXITED]
         most = max(most, len(building))
-    assert most == center.runtime.settings.preparations_at_once
+    assert most == center.runtime.settings.builds_at_once
     builds = [order.tenant_id for order in engine.orders if order.purpose == "environment"]
     assert len(builds) == 7
     assert len(set(builds[:2])) == 2, "the second organisation does not wait for all of the first's"
@@ -116,13 +116,14 @@ def test_without_an_engine_that_runs_code_the_job_fails_and_says_so(tmp_path: Pa
     center, engine = _center(tmp_path)
     job = center.submit(environment=NUMPY)
     center.runtime.engines["simulated"] = engine.inner  # type: ignore[index]
+    center.store.write(lambda tx: recover(tx, center.runtime))
     (ended,) = center.finish(job, within_s=60)
     assert ended.reason_code == "preparation_failed"
 
 
 def test_a_build_fits_a_small_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builds, "BUILD_CPUS", 1e6)
-    monkeypatch.setattr(builds, "BUILD_MEMORY_GIB", 1e6)
+    monkeypatch.setattr(build_requests, "BUILD_CPUS", 1e6)
+    monkeypatch.setattr(build_requests, "BUILD_MEMORY_GIB", 1e6)
     center, engine = _center(tmp_path)
     center.finish(center.submit(environment=NUMPY, simulate="3s"), within_s=60)
     (node,) = center.store.read(all_nodes)

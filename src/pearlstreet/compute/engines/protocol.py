@@ -279,6 +279,10 @@ class Capabilities:
 
     runs_code: bool = True
     """Whether commands really run. False for a simulation: no environment is built and outputs are empty."""
+    builds: bool = True
+    """Whether environments can be built on it: its machines write into the folders of the center's host."""
+    folders: str = "/"
+    """Folder of the center's host that its machines see under the same path; empty: none."""
     pace: float = 1.0
     """Speed-up of the work against the clock; other than 1 only in simulations."""
     images: bool = False

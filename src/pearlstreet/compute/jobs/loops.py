@@ -6,7 +6,7 @@ from pearlstreet.compute.execution.inventory_loop import inventory_loop
 from pearlstreet.compute.execution.loops import execution_loops
 from pearlstreet.compute.execution.owners import Owner, by_kind
 from pearlstreet.compute.execution.settings import Execution
-from pearlstreet.compute.jobs.builds import BuildOwner, prepare_loop
+from pearlstreet.compute.jobs.builds import BuildOwner
 from pearlstreet.compute.jobs.deadlines import deadline_loop
 from pearlstreet.compute.jobs.garbage_collector import sweep_loop
 from pearlstreet.compute.jobs.owner import JobOwner
@@ -25,7 +25,6 @@ def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
     execution = Execution(runtime.engines, owners, runtime.settings, runtime.blobs, runtime.engine_states)
     return (
         inventory_loop(execution),
-        prepare_loop(runtime),
         plan_loop(runtime, owners),
         *execution_loops(execution),
         storage_loop(),

@@ -15,17 +15,17 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
+from pearlstreet.compute.jobs.build_requests import builders, engines_near, request_build
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_folder
 from pearlstreet.compute.jobs.tables import preparations
+from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.store.transitions import record_transition
 from pearlstreet.workload.environments.images import image_spec
 from pearlstreet.workload.environments.spec import environment_of
 from pearlstreet.workload.spec.model import JobSpec
 
-PREPARE = "prepare"
-"""Hint topic: a preparation was requested."""
 WANTED, BUILDING, FAILED = "wanted", "building", "failed"
 USED_US = 86_400 * US_PER_S
 """Interval at which the use of a preparation is recorded: once a day."""
@@ -41,28 +41,28 @@ class NeededPreparations:
 
 
 def want_preparations(
-    tx: Tx, runtime: Runtime, org_id: str, project_id: str, spec: JobSpec
+    tx: Tx, runtime: Runtime, org_id: str, project_id: str, spec: JobSpec, ask: ResourceRequest
 ) -> NeededPreparations:
     """Request the preparations that a job of a project needs, and share those that exist already."""
     ids: dict[str, str] = {}
     open_ids: list[str] = []
-    if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
+    if not builders(runtime.engines):
         return NeededPreparations(ids, open_ids)
     environment = environment_of(spec.environment)
     if environment is not None:
         wanted = _Wanted(org_id, project_id, "environment", environment.digest(), environment.to_json())
-        ids["environment"] = _want(tx, runtime, wanted, open_ids)
+        ids["environment"] = _want(tx, runtime, wanted, ask, open_ids)
     elif spec.environment is not None and spec.environment.image is not None:
         day = to_rfc3339(tx.now_us)[:10]
         image = image_spec(spec.environment.image, spec.environment.pull_secret, project_id, day)
         wanted = _Wanted(org_id, project_id, "image", image.digest(), image.to_json())
-        ids["image"] = _want(tx, runtime, wanted, open_ids)
+        ids["image"] = _want(tx, runtime, wanted, ask, open_ids)
     if spec.git is not None:
         place = {"url": spec.git.url, "ref": spec.git.ref, "path": spec.git.path}
         fixed = "" if _COMMIT.match(spec.git.ref) else tx.new_id("src")
         digest = sha256(f"{spec.git.url}\n{spec.git.ref}\n{spec.git.path}\n{fixed}".encode()).hexdigest()
         wanted = _Wanted(org_id, project_id, "source", digest, place)
-        ids["source"] = _want(tx, runtime, wanted, open_ids)
+        ids["source"] = _want(tx, runtime, wanted, ask, open_ids)
     return NeededPreparations(ids, open_ids)
 
 
@@ -77,24 +77,23 @@ class _Wanted:
     spec: Row
 
 
-def _want(tx: Tx, runtime: Runtime, wanted: _Wanted, open_ids: list[str]) -> str:
+def _want(tx: Tx, runtime: Runtime, wanted: _Wanted, ask: ResourceRequest, open_ids: list[str]) -> str:
     same = (preparations.c.kind == wanted.kind) & (preparations.c.digest == wanted.digest)
     row = tx.first(sa.select(preparations).where(preparations.c.org_id == wanted.org_id, same))
-    fresh = {"state": WANTED, "attempt_id": tx.new_id("att"), "at_us": tx.now_us, "due_us": tx.now_us}
-    fresh |= {"project_id": wanted.project_id}
+    fresh = {"state": WANTED, "attempt_id": None, "at_us": tx.now_us, "project_id": wanted.project_id}
     if row is None:
         preparation_id = tx.new_id("prep")
-        tx.execute(
-            sa.insert(preparations).values(
-                id=preparation_id,
-                org_id=wanted.org_id,
-                kind=wanted.kind,
-                digest=wanted.digest,
-                spec=dict(wanted.spec),
-                **fresh,
-            )
-        )
+        made: Row = {
+            "id": preparation_id,
+            "org_id": wanted.org_id,
+            "kind": wanted.kind,
+            "digest": wanted.digest,
+            "spec": dict(wanted.spec),
+            **fresh,
+        }
+        tx.execute(sa.insert(preparations).values(**made))
         record_transition(tx, preparation_id, None, WANTED, "want")
+        request_build(tx, runtime, made, engines_near(tx, runtime, ask))
     else:
         preparation_id = row["id"]
         if row["state"] == READY and prepared_folder(runtime, row).is_dir():
@@ -105,8 +104,8 @@ def _want(tx: Tx, runtime: Runtime, wanted: _Wanted, open_ids: list[str]) -> str
         if row["state"] in (READY, FAILED):
             tx.execute(sa.update(preparations).where(preparations.c.id == preparation_id).values(**fresh))
             record_transition(tx, preparation_id, row["state"], WANTED, "again")
+            request_build(tx, runtime, {**row, **fresh}, engines_near(tx, runtime, ask))
     open_ids.append(preparation_id)
-    tx.hint(PREPARE)
     return str(preparation_id)
 
 

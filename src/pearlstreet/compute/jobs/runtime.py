@@ -47,8 +47,10 @@ class JobsSettings(QueueingSettings):
     """Registries from which jobs may use container images."""
     uv_variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of uv for builds: mirrors, proxies, certificates."""
-    preparations_at_once: int = 2
+    builds_at_once: int = 2
     """Maximum number of concurrent builds of environments and sources, each with 1 CPU core and 4 GiB of memory."""
+    org_builds_at_once: int = 0
+    """Maximum number of concurrent builds of one organisation; 0: no limit of its own."""
     builds_billed: bool = False
     """Whether the CPU and memory time of builds is billed to the project whose job requested them."""
 

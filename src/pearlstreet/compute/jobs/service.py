@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -14,6 +14,7 @@ from pearlstreet.compute.execution.lifecycle import PLAN, note_stop
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.build_requests import engines_for
 from pearlstreet.compute.jobs.images import image_problems
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
 from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView
@@ -59,7 +60,7 @@ class JobDraft:
 def draft_job(runtime: Runtime, spec: JobSpec) -> JobDraft:
     """Check whether this center can run a specification at all, and derive its request. Raises InvalidInput."""
     refuse_unsupported(runtime, spec)
-    ask = ask_of(spec)
+    ask = replace(ask_of(spec), engines=engines_for(runtime, spec))
     planner_status, request = runtime.planner_status, ask.request()
     seen = planner_status.snapshot()
     if seen is not None and not planner_status.is_known_feasible(request, ask.min_tasks_effective):
@@ -107,7 +108,7 @@ def write_job(
     if secret_names(spec):
         check_for_job(tx, actor, project, secret_names(spec))
     job_id = tx.new_id("job")
-    wanted = want_preparations(tx, runtime, project.org_id, project.id, spec)
+    wanted = want_preparations(tx, runtime, project.org_id, project.id, spec, ask)
     waiting_on = check_dependencies(tx, actor, project, spec.depends_on)
     waiting_on += [(preparation_id, "ready") for preparation_id in wanted.open_ids]
     row = {

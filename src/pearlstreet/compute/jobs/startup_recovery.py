@@ -8,12 +8,15 @@ from pearlstreet.base.errors import ConfigurationError, InvalidInput
 from pearlstreet.base.text import plural, text
 from pearlstreet.compute.execution.model import AttemptState
 from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs import lifecycle
+from pearlstreet.compute.jobs.build_requests import NO_ENGINE, builders, request_build
 from pearlstreet.compute.jobs.model import JobState
-from pearlstreet.compute.jobs.preparing import BUILDING, PREPARE, WANTED
+from pearlstreet.compute.jobs.preparing import BUILDING, FAILED, WANTED
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.prepared_limit import READY, prepared_folder
 from pearlstreet.compute.jobs.tables import jobs, preparations, waits
-from pearlstreet.compute.queueing.waiting import set_blocked
+from pearlstreet.compute.queueing.tables import waiting
+from pearlstreet.compute.queueing.waiting import set_blocked, withdraw_request
 from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.ledger.rules import KINDS
 from pearlstreet.ledger.tables import price_rules
@@ -30,6 +33,7 @@ def recover(tx: Tx, runtime: Runtime) -> None:
     check_parts(tx, runtime)
     restart_builds(tx)
     rebuild_missing(tx, runtime)
+    queue_builds(tx, runtime)
     retry_quarantined(tx)
 
 
@@ -83,7 +87,7 @@ def restart_builds(tx: Tx) -> int:
 
 def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
     """Request that preparations with a missing folder be built again (backups contain none), and return their number."""
-    if not any(engine.capabilities().runs_code for engine in runtime.engines.values()):
+    if not builders(runtime.engines):
         return 0
     ready = tx.rows(sa.select(preparations).where(preparations.c.state == READY))
     gone = {row["id"]: row for row in ready if not prepared_folder(runtime, row).is_dir()}
@@ -91,12 +95,41 @@ def rebuild_missing(tx: Tx, runtime: Runtime) -> int:
         _want_again(tx, row)
     if gone:
         _block_users(tx, set(gone))
-        tx.hint(PREPARE)
     return len(gone)
 
 
+def queue_builds(tx: Tx, runtime: Runtime) -> int:
+    """Let wanted builds be planned whose requests do not fit the engines of this server, and return their number.
+
+    An older version wrote no requests for builds, and engines may have been added or removed. Without an engine that builds they
+    fail, with the jobs that wait for them.
+    """
+    requests = waiting.join(preparations, preparations.c.id == waiting.c.id)
+    of = {
+        row.id: set((row.request or {}).get("engines", ()))
+        for row in tx.execute(sa.select(waiting.c.id, waiting.c.request).select_from(requests))
+    }
+    able, count = builders(runtime.engines), 0
+    for row in tx.rows(sa.select(preparations).where(preparations.c.state == WANTED)):
+        known = of.get(row["id"], set())
+        if not able:
+            _fail_build(tx, row)
+        elif not known or not known <= able:
+            request_build(tx, runtime, row, known & able or able)
+            count += 1
+    return count
+
+
+def _fail_build(tx: Tx, row: Row) -> None:
+    values = {"state": FAILED, "message": NO_ENGINE.to_json(), "at_us": tx.now_us}
+    tx.execute(sa.update(preparations).where(preparations.c.id == row["id"]).values(**values))
+    record_transition(tx, row["id"], row["state"], FAILED, "gone", NO_ENGINE)
+    withdraw_request(tx, row["id"])
+    lifecycle.release_prepared(tx, row["id"], ready=False, reason=NO_ENGINE)
+
+
 def _want_again(tx: Tx, row: Row) -> None:
-    values = {"state": WANTED, "attempt_id": tx.new_id("att"), "at_us": tx.now_us, "due_us": tx.now_us}
+    values = {"state": WANTED, "attempt_id": None, "at_us": tx.now_us}
     tx.execute(sa.update(preparations).where(preparations.c.id == row["id"]).values(**values))
     record_transition(tx, row["id"], row["state"], WANTED, "gone")
 

@@ -25,6 +25,7 @@ from pearlstreet.compute.queueing.plan_applier import ENGINE_QUEUE
 from pearlstreet.compute.queueing.planning_window import count_ahead
 from pearlstreet.compute.queueing.preemption_limits import Protection, explain_protection
 from pearlstreet.compute.queueing.reason_names import ReasonNames
+from pearlstreet.compute.queueing.tables import waiting
 from pearlstreet.compute.scheduling.explain import explain
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Code
@@ -393,9 +394,19 @@ _PREPARING: Mapping[str, Text] = {
 def _why_blocked(tx: Tx, row: Row) -> JobExplanation:
     family = row["array_id"] or row["id"]
     on = [item["on_id"] for item in tx.rows(sa.select(waits).where(waits.c.job_id == family))]
-    building = tx.first(sa.select(preparations).where(preparations.c.id.in_(on)).limit(1))
+    columns = (preparations.c.kind, waiting.c.reason)
+    with_reason = preparations.outerjoin(waiting, waiting.c.id == preparations.c.id)
+    query = sa.select(*columns).select_from(with_reason).where(preparations.c.id.in_(on))
+    building = tx.first(query.order_by(preparations.c.id).limit(1))
     if building is not None:
         what = _PREPARING[building["kind"]]
+        if building["reason"]:
+            sentence = text(
+                "It waits because {what} once that can start: {why}",
+                what=what,
+                why=from_json(building["reason"]),
+            )
+            return JobExplanation(sentence, "preparation")
         return JobExplanation(text("It waits because {what}", what=what), "preparation")
     return JobExplanation(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
 

@@ -35,6 +35,8 @@ class ResourceRequest:
     min_tasks: int = 0
     """Minimum number of tasks of an elastic job; 0: it always has `tasks`."""
     max_tasks: int = 0
+    engines: tuple[str, ...] = ()
+    """Engines that alone may run it; empty: all."""
 
     @property
     def min_tasks_effective(self) -> int:
@@ -51,7 +53,9 @@ class ResourceRequest:
         share = None
         if self.share_memory_mib or self.share_compute_bp:
             share = ShareRequest(self.share_memory_mib, self.share_compute_bp)
-        return Request(self.accelerators, self.count, share, self.cpu_milli, self.memory_mib)
+        return Request(
+            self.accelerators, self.count, share, self.cpu_milli, self.memory_mib, domains=self.engines
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the value stored in the job's row."""
@@ -60,15 +64,15 @@ class ResourceRequest:
     @staticmethod
     def from_json(value: Row) -> ResourceRequest:
         """Read the value stored in a job's row."""
-        return ResourceRequest(
-            **{**value, "accelerators": tuple(value["accelerators"]), "retry_on": tuple(value["retry_on"])}
-        )
+        lists = ("accelerators", "retry_on", "engines")
+        return ResourceRequest(**{**value, **{name: tuple(value.get(name, ())) for name in lists}})
 
 
 class WaitingRow(Protocol):
     """Columns of a waiting job that the planner reads."""
 
     id: str
+    owner_kind: str
     org_id: str
     project_id: str
     priority: int

@@ -21,6 +21,17 @@ class WaitReason:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """A queue of the center's own work, planned before all queues and never preempting others."""
+
+    name: str
+    running_max: int
+    """Attempts of the center at once."""
+    org_running_max: int = 0
+    """Attempts of one organisation at once; 0: no limit of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class MaintenanceNotice:
     """Maintenance of a node that will stop an attempt."""
 
@@ -38,6 +49,11 @@ class QueuedOwner(Owner):
 
     All methods run in the transaction that changes the request and must not call engines or wait.
     """
+
+    @property
+    def lane(self) -> Lane | None:
+        """Lane in which its requests wait; None: the queues of tenants."""
+        return None
 
     @abstractmethod
     def on_placed(self, tx: Tx, request: Row, attempt_id: str) -> None:
@@ -58,6 +74,12 @@ class QueuedOwner(Owner):
 
     def on_maintenance(self, tx: Tx, attempt: Row, notice: MaintenanceNotice) -> None:
         """Tell people that maintenance will stop an attempt. Called once for an attempt and a window."""
+
+
+def lanes_of(owners: Owners) -> Mapping[str, Lane]:
+    """Return the lanes of owners by their kind."""
+    found = {kind: owner.lane for kind, owner in owners.items() if isinstance(owner, QueuedOwner)}
+    return {kind: lane for kind, lane in found.items() if lane is not None}
 
 
 def queued_owner(owners: Owners, kind: str) -> QueuedOwner:

@@ -134,6 +134,14 @@ class Applier:
             part = job_ids[start : start + REASONS_MAX]
             store.write(partial(_note_reasons, self.owners, dict.fromkeys(part)))
 
+    def write_reasons(
+        self, store: Store, reasons: Mapping[str, WaitReason], codes: Mapping[str, str | None]
+    ) -> None:
+        """Write reasons that the planner does not find itself, of requests that have another one."""
+        changed = {one: why for one, why in reasons.items() if why.code != codes.get(one)}
+        if changed:
+            store.write(partial(_note_reasons, self.owners, changed))
+
     def write(self, store: Store, answer: Plan, context: PlanContext) -> int:
         """Write placements, preemptions and changed reasons, and return the number of dropped placements."""
         dropped = 0
@@ -232,9 +240,10 @@ class Applier:
         usage = replace(usage, pace=self.paces.get(engine, 1.0))
         rate = rate_of(tx, row["price_version_id"], usage)
         limit_s = time_left_s(ask.time_limit_s, _last_attempt(tx, row, ask))
+        rate = rate if row["billed"] else Money(0)
         amount = hold_amount(rate, limit_s, self.settings.hold_window_s)
         try:
-            hold_id = place_hold(tx, row["org_id"], amount, attempt_id)
+            hold_id = place_hold(tx, row["org_id"], amount, attempt_id) if row["billed"] else None
         except PaymentRequired as error:
             if not queued_owner(self.owners, row["owner_kind"]).on_refused(tx, row, error.message):
                 self.short[row["id"]] = ((row["org_id"], row["project_id"]), amount.micro)

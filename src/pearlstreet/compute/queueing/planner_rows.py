@@ -14,6 +14,7 @@ from pearlstreet.compute.execution.limits import time_left_s
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.queueing.model import ResourceRequest
+from pearlstreet.compute.queueing.owners import Lane
 from pearlstreet.compute.queueing.quotas import QUEUED_JOBS
 from pearlstreet.compute.scheduling.predict import Prediction
 from pearlstreet.compute.scheduling.rows import DeviceRow, DeviceUse, NodeRow, Quota, RunningAttempt, TaskUse
@@ -31,6 +32,7 @@ _LIVE = sa.select(
 _WHOLE = sa.select(
     attempts.c.id, attempts.c.owner_id, attempts.c.org_id, attempts.c.project_id, attempts.c.placement, attempts.c.started_us,
     attempts.c.placed_us, attempts.c.time_limit_s, attempts.c.usage, attempts.c.stop_reason, attempts.c.planned, attempts.c.array_id,
+    attempts.c.owner_kind,
 ).where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))  # fmt: skip
 NEXT_TASKS = "next_tasks"
 """Key in the placement of an attempt stopped for a resize: number of tasks with which its job continues."""
@@ -59,6 +61,8 @@ class LiveAttempts:
 
     self_placing: Collection[str] = frozenset()
     """Engines that choose nodes or devices themselves."""
+    lanes: Mapping[str, Lane] = field(default_factory=dict)
+    """Lanes of the center's own work by kind of owner; each limits how many attempts run at once."""
     known: dict[str, RunningAttempt] = field(default_factory=dict)
     _limit_us: dict[str, int] = field(default_factory=dict)
     """Time limit of each attempt in µs of real time, by attempt."""
@@ -80,7 +84,7 @@ class LiveAttempts:
         unknown = [row.id for row in rows if row.id not in self.known]
         for start in range(0, len(unknown), CHUNK):
             for whole in tx.execute(_WHOLE, {"ids": unknown[start : start + CHUNK]}).mappings():
-                self.known[whole["id"]] = one = _running(whole, predict)
+                self.known[whole["id"]] = one = self._with_lane(whole, _running(whole, predict))
                 self._limit_us[one.id] = (one.expected_end_us or 0) - one.started_us
         for row in rows:
             kept, started_us = self.known[row.id], row.started_us or row.placed_us
@@ -96,6 +100,10 @@ class LiveAttempts:
         """Return whether an attempt has started since it was read, so that its placement may be another."""
         known = self.known.get(row.id)
         return known is not None and known.started_us != (row.started_us or row.placed_us)
+
+    def _with_lane(self, row: Row, attempt: RunningAttempt) -> RunningAttempt:
+        lane = self.lanes.get(row["owner_kind"])
+        return attempt if lane is None else replace(attempt, array=lane.name, queue=lane.name)
 
     def _kept(self, tx: Tx, predict: Predict) -> list[RunningAttempt]:
         """Return attempts stopped for a resize whose outputs are being stored: they hold no devices, but keep their place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -18,8 +18,10 @@ from pearlstreet.compute.pool.capacity import rates_by_model
 from pearlstreet.compute.pool.inventory import CHANGED, Node, all_nodes, latest_benchmarks
 from pearlstreet.compute.queueing.device_prices import device_hours
 from pearlstreet.compute.queueing.fairness import load_accounts
+from pearlstreet.compute.queueing.lanes import beyond_limits, with_lanes
 from pearlstreet.compute.queueing.learning import RequestHistory, RuntimeHistory, plain_name
 from pearlstreet.compute.queueing.model import PlanningWindow, ResourceRequest, WaitingRow
+from pearlstreet.compute.queueing.owners import Lane, WaitReason, lanes_of
 from pearlstreet.compute.queueing.plan_applier import LEADER, Applier, PlanContext
 from pearlstreet.compute.queueing.planner_rows import (
     LiveAttempts,
@@ -66,7 +68,10 @@ def plan_loop(runtime: QueueingRuntime, owners: Owners) -> Loop:
     paces = {name: can.pace for name, can in abilities.items()}
     self_placing = {name: can.submit_window for name, can in abilities.items() if can.placement != "device"}
     applier = Applier(runtime.settings, paces, owners, self_placing)
-    planner = LivePlanner(runtime, applier, runtime.pace, live=LiveAttempts(self_placing.keys()))
+    lanes = lanes_of(owners)
+    planner = LivePlanner(
+        runtime, applier, runtime.pace, lanes, live=LiveAttempts(self_placing.keys(), lanes)
+    )
     return CycleLoop(
         name="plan_jobs",
         cycle=planner.cycle,
@@ -86,6 +91,8 @@ class _State:
     outdated: Collection[str]
     """Jobs that wait outside the window but carry a reason from when they were inside it."""
     waiting: list[WaitingJob]
+    beyond: Mapping[str, WaitReason]
+    """Requests in lanes that wait for others of their organisation."""
     running: list[RunningAttempt]
     codes: Mapping[str, str | None]
     quotas: list[Quota]
@@ -108,6 +115,8 @@ class LivePlanner:
     applier: Applier
     pace: float = 1.0
     """Speed of jobs as a multiple of real time; all times of the planner are real time."""
+    lanes: Mapping[str, Lane] = field(default_factory=dict)
+    """Lanes of the center's own work by kind of owner."""
     revision: int = 0
     asks: dict[str, ResourceRequest] = field(default_factory=dict)
     users: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -131,11 +140,14 @@ class LivePlanner:
         state = store.read(self._load)
         self.revision += 1
         self.applier.clear_reasons(store, sorted(state.outdated))
+        self.applier.write_reasons(store, state.beyond, state.codes)
         snapshot = self._snapshot(store, state)
         if not state.waiting and not _may_grow(state):
             self.runtime.planner_status.publish(snapshot, {}, state.window)
             return False
-        answer = plan(snapshot, state.policy.planner, cache=self.cache, explains=True)
+        lanes = {job.queue for job in state.waiting} & {lane.name for lane in self.lanes.values()}
+        config = with_lanes(state.policy.planner, lanes)
+        answer = plan(snapshot, config, cache=self.cache, explains=True)
         self.runtime.planner_status.publish(
             snapshot, {wait.job_id: wait for wait in answer.waits}, state.window
         )
@@ -143,7 +155,7 @@ class LivePlanner:
         context = PlanContext(
             self.asks, nodes, state.codes, state.rates, state.quotas, state.reservations, state.leader
         )
-        self.runtime.decisions.take(store, snapshot, state.policy.planner, answer, state.policy.number)
+        self.runtime.decisions.take(store, snapshot, config, answer, state.policy.number)
         dropped = self.applier.write(store, answer, context)
         log.debug(
             "planned",
@@ -161,13 +173,18 @@ class LivePlanner:
         window = load_window(tx, held_back, _window_size(nodes))
         outdated = self._outdated(tx, window) - held_back.keys()
         found, codes = self._load_waiting(tx, window)
+        running = self.live.load(tx, self.ended.predict)
+        beyond = beyond_limits(self.lanes, window.rows, running)
+        if beyond:
+            found = [job for job in found if job.id not in beyond]
         rates = rates_by_model(nodes, latest_benchmarks(tx))
         return _State(
             nodes=nodes,
             window=window,
             outdated=outdated,
             waiting=found,
-            running=self.live.load(tx, self.ended.predict),
+            beyond=beyond,
+            running=running,
             codes=codes,
             quotas=load_quotas(tx),
             accounts=load_accounts(tx),
@@ -208,6 +225,9 @@ class LivePlanner:
                 if like not in guesses:  # most of many thousand jobs repeat a few requests
                     guesses[like] = self.ended.predict(row.org_id, user, name, ask)
                 job = _waiting_job(row, ask, user, guesses[like], goes_on, self.pace)
+                lane = self.lanes.get(row.owner_kind)
+                if lane is not None:
+                    job = replace(job, array=lane.name, array_limit=lane.running_max, queue=lane.name)
             self.queue[row.id] = job
             planned.append(job)
         return planned, codes

@@ -42,7 +42,7 @@ _PLAIN = (*_READY, waiting.c.array_size.is_(None), waiting.c.array_max_running.i
 _COLUMNS = (
     waiting.c.id, waiting.c.org_id, waiting.c.project_id, waiting.c.priority, waiting.c.submitted_us, waiting.c.not_before_us,
     waiting.c.array_id, waiting.c.array_index, waiting.c.array_max_running, waiting.c.reason_code, waiting.c.queue,
-    waiting.c.served_device_us, waiting.c.attempts,
+    waiting.c.served_device_us, waiting.c.attempts, waiting.c.owner_kind,
 )  # fmt: skip
 _SUSPENDED = sa.select(orgs.c.id).where(orgs.c.state != Standing.ACTIVE.value)
 """Suspended organisations: their jobs wait, and running ones continue."""

@@ -21,6 +21,7 @@ waiting = sa.Table(
     sa.Column("submitted_us", sa.BigInteger, nullable=False),
     sa.Column("not_before_us", sa.BigInteger, nullable=False),
     sa.Column("blocked", sa.Boolean, nullable=False),
+    sa.Column("billed", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("served_device_us", sa.BigInteger, nullable=False),
     sa.Column("price_version_id", sa.String(40), nullable=False),

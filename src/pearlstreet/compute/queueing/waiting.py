@@ -38,6 +38,8 @@ class WaitingRequest:
     not_before_us: int = 0
     blocked: bool = False
     """Whether it is not planned yet, because its owner waits for something else; see `unblock`."""
+    billed: bool = True
+    """Whether the time of its attempts is billed, so that a hold is placed for them."""
     attempts: int = 0
     """Attempts that its owner had before."""
     served_device_us: int = 0

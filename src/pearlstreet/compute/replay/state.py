@@ -246,6 +246,7 @@ class State:
             reservations=self._held_now(now_us),
             services=self.services,
             workload=self.workload,
+            domains=empty.domains,
         )
 
     def _held_now(self, now_us: int) -> Reservations:

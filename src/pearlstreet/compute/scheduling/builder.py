@@ -185,6 +185,7 @@ class SnapshotBuilder:
             model_price_micro=tuple(self._prices[m] for m in models)
             if set(models) <= self._prices.keys()
             else (),
+            domains=self._table.domains,
         )
 
 

@@ -26,6 +26,7 @@ from pearlstreet.compute.scheduling.preemptor import Preemptor
 from pearlstreet.compute.scheduling.registry import check_config
 from pearlstreet.compute.scheduling.report import placements
 from pearlstreet.compute.scheduling.resizer import Resizer
+from pearlstreet.compute.scheduling.rows import BUILDS
 from pearlstreet.compute.scheduling.timeline import fits
 from pearlstreet.compute.scheduling.topology_cache import PlannerCache
 from pearlstreet.compute.scheduling.waits import Waits
@@ -219,7 +220,7 @@ class _Cycle:
             return []
         if elements_left <= 0:
             self.resizer.excused.add(run.class_index)
-            return self._park(run.class_index, self.state.add_reason(reasons.array_limit(array_limit)))
+            return self._park(run.class_index, self._group_reason(array, array_limit))
         if limited and guaranteed:
             self.progress[run.class_index] = _LATER
             return rows
@@ -229,6 +230,10 @@ class _Cycle:
         if 0 < fewest < tasks:
             run = replace(run, job_class=run.job_class._replace(tasks=fewest))
         return self._blocked(run, tuple(starved), rows, guaranteed)
+
+    def _group_reason(self, array: int, limit: int) -> int:
+        is_builds = self.state.snapshot.arrays[array] == BUILDS
+        return self.state.add_reason(reasons.builds_limit(limit) if is_builds else reasons.array_limit(limit))
 
     def _quota_reason(self, job_class: JobClass, needs: tuple[Need, ...]) -> int:
         org, project, tasks = job_class.org, job_class.project, job_class.tasks

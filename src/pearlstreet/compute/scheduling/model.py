@@ -242,6 +242,8 @@ class Snapshot:
     """Recent requests of tasks with their counts; empty: no record."""
     model_price_micro: tuple[int, ...] = ()
     """Price of a device-hour of each model in micro-yuan; empty: not known."""
+    domains: tuple[str, ...] = ()
+    """Names of the domains by their index; empty: not known."""
 
     def to_json(self) -> dict[str, object]:
         """Return a JSON form for the decision log; `snapshot_from_json` reads it back exactly."""
@@ -257,6 +259,7 @@ class Snapshot:
             "queues": list(self.queues),
             "workload": [[asdict(request), count] for request, count in self.workload],
             "model_price_micro": list(self.model_price_micro),
+            "domains": list(self.domains),
         }
 
 
@@ -269,6 +272,7 @@ def _request_from_json(value: Mapping[str, Any]) -> Request:
         cpu_milli=value["cpu_milli"],
         memory_mib=value["memory_mib"],
         speeds=tuple((pattern, speed) for pattern, speed in value.get("speeds", ())),
+        domains=tuple(value.get("domains", ())),
     )
 
 
@@ -300,6 +304,7 @@ def snapshot_from_json(value: Mapping[str, Any]) -> Snapshot:
         queues=queues,
         workload=tuple((_request_from_json(request), count) for request, count in value.get("workload", ())),
         model_price_micro=tuple(value.get("model_price_micro", ())),
+        domains=tuple(value.get("domains", ())),
         **tables,
     )
 

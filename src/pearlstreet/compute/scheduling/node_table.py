@@ -26,6 +26,8 @@ class NodeTable:
         self._rows: list[NodeRow] = []
         self._nodes = _columns(())
         self.models: tuple[str, ...] = ()
+        self.domains: tuple[str, ...] = ()
+        """Names of the domains by their index."""
         self._gflops: I64 = np.zeros(0, dtype=np.int64)
         self.positions: list[dict[int, int]] = []
         """Position of each device in its node, by the engine's number: one table a node."""
@@ -37,16 +39,17 @@ class NodeTable:
         found = list(rows.values())
         if len(found) != len(self._rows) or any(a is not b for a, b in zip(found, self._rows, strict=True)):
             self._rows = found
-            self._replace(_columns(found), _models(found))
+            self._replace(_columns(found), _models(found), _domains(found))
         return replace(self._nodes, **{name: getattr(self._nodes, name).copy() for name in _FREE})
 
-    def _replace(self, nodes: Nodes, models: tuple[str, ...]) -> None:
+    def _replace(self, nodes: Nodes, models: tuple[str, ...], domains: tuple[str, ...]) -> None:
         before, same = self._nodes, {}
         for field in fields(Nodes):
             old, new = getattr(before, field.name), getattr(nodes, field.name)
             same[field.name] = old if field.name != "names" and np.array_equal(old, new) else new
         self._nodes = nodes = Nodes(**same)
         self.models = self.models if models == self.models else models
+        self.domains = domains
         self.number = {name: n for n, name in enumerate(nodes.names)}
         if nodes.device_index is not before.device_index:
             self.positions = [
@@ -68,11 +71,15 @@ def _models(rows: Iterable[NodeRow]) -> tuple[str, ...]:
     return tuple(sorted({device.model for row in rows for device in row.devices}))
 
 
+def _domains(rows: Iterable[NodeRow]) -> tuple[str, ...]:
+    return tuple(sorted({row.domain for row in rows}))
+
+
 def _columns(rows: Iterable[NodeRow]) -> Nodes:
     """Return the columns of nodes; positions at which a node has no device have the model and number -1."""
     rows = list(rows)
     number = {model: i for i, model in enumerate(_models(rows))}
-    domains = {name: i for i, name in enumerate(sorted({row.domain for row in rows}))}
+    domains = {name: i for i, name in enumerate(_domains(rows))}
     racks: dict[tuple[str, str], int] = {}
     pods: dict[str, int] = {}
     devices = list(chain.from_iterable(map(attrgetter("devices"), rows)))

@@ -12,7 +12,7 @@ from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, FreeCapacity, N
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.plan import Code, Detail, Reason, StartEstimate
 from pearlstreet.compute.scheduling.quota import Binding, quota_text
-from pearlstreet.compute.scheduling.rows import Request
+from pearlstreet.compute.scheduling.rows import Request, match_models
 
 
 def asked(request: Request) -> Text:
@@ -49,8 +49,10 @@ def details(
 ) -> tuple[Detail, ...]:
     """Return every constraint that `capacity` does not meet, with the nearest there is; the most telling first."""
     found: list[Detail] = []
-    if request.wants_device and not needs:
-        return (_no_model(snapshot, request),)
+    if not needs:
+        return (_no_domain(snapshot, request) or _no_model(snapshot, request),)
+    if request.domains and snapshot.domains:
+        capacity = _in_domains(snapshot, capacity, request)
     if request.wants_device:
         device = _device_detail(snapshot, capacity, request, needs)
         if device is not None:
@@ -72,6 +74,33 @@ def details(
             )
         )
     return tuple(found)
+
+
+def _in_domains(snapshot: Snapshot, capacity: FreeCapacity, request: Request) -> FreeCapacity:
+    """Return the capacity of the domains that a request names."""
+    named = np.array([name in request.domains for name in snapshot.domains], dtype=np.bool_)
+    inside = named[snapshot.nodes.domain]
+    return capacity.seen(capacity.usable & inside[:, None], capacity.schedulable & inside)
+
+
+def _no_domain(snapshot: Snapshot, request: Request) -> Detail | None:
+    """Return why no domain suits a request that names some; None if the request names none, or its model is nowhere."""
+    if not request.domains:
+        return None
+    everywhere = request.wants_device and bool(match_models(request.accelerators, snapshot.models))
+    if request.wants_device and not everywhere:
+        return None
+    engines = ", ".join(request.domains)
+    message = (
+        text(
+            "it runs on engines {engines} only, which have no accelerator named {what}",
+            engines=engines,
+            what=" | ".join(request.accelerators) or "any",
+        )
+        if everywhere
+        else text("it runs on engines {engines} only, which have no node", engines=engines)
+    )
+    return Detail("engine", 1, 0, message)
 
 
 def _no_model(snapshot: Snapshot, request: Request) -> Detail:
@@ -200,6 +229,21 @@ def quota(binding: Binding | None) -> Reason:
         message,
         unblock,
         (Detail("quota", binding.needed, binding.limit - binding.used, message),),
+    )
+
+
+def builds_limit(limit: int) -> Reason:
+    """Reason: as many environments are being built as may be at once."""
+    message = plural(
+        "{count} build runs in this center, as many as may at once",
+        "{count} builds run in this center, as many as may at once",
+        count=limit,
+    )
+    return Reason(
+        Code.ARRAY_LIMIT,
+        message,
+        text("It starts once one of them ends"),
+        (Detail("builds", 1, 0, message),),
     )
 
 

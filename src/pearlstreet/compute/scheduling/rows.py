@@ -12,6 +12,8 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.pool.slices import FULL_BP, MIB_PER_GIB, ShareRequest
 
+BUILDS = "(builds)"
+"""Name of the queue of builds of environments, and of the group that limits how many run at once. No tenant can name it."""
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 
@@ -29,6 +31,8 @@ class Request:
     memory_mib: int = 0
     speeds: tuple[tuple[str, float], ...] = ()
     """Relative speed of the task by model pattern, in any unit; empty: proportional to normalised compute."""
+    domains: tuple[str, ...] = ()
+    """Names of the domains (engines) whose nodes alone may take it; empty: all."""
 
     def __post_init__(self) -> None:
         if min(self.count, self.cpu_milli, self.memory_mib) < 0 or (self.share and self.count):
@@ -273,6 +277,7 @@ PflopsOf = Callable[[str], float]
 """Normalised PFLOPS of one card of a model."""
 
 __all__ = [
+    "BUILDS",
     "FULL_BP",
     "Account",
     "DeviceRow",

@@ -30,8 +30,10 @@ _MEMOS_MAX = 32
 class TopologyCache:
     """Machines of one center: totals and models; what is free or out of service is no part of it."""
 
-    def __init__(self, models: tuple[str, ...], gflops: I64, nodes: Nodes) -> None:
-        self.models, self.gflops = models, gflops
+    def __init__(
+        self, models: tuple[str, ...], gflops: I64, nodes: Nodes, domain_names: tuple[str, ...] = ()
+    ) -> None:
+        self.models, self.gflops, self.domain_names = models, gflops, domain_names
         self.model, self.link = nodes.device_model, nodes.device_link
         self.rack, self.pod, self.domain = nodes.rack, nodes.pod, nodes.domain
         self.device_total, self.cpu_total = nodes.device_memory_total, nodes.cpu_total
@@ -61,6 +63,7 @@ class TopologyCache:
             and nodes.domain is self.domain
             and snapshot.models == self.models
             and snapshot.model_gflops is self.gflops
+            and snapshot.domains == self.domain_names
         )
 
     # Machines
@@ -123,7 +126,10 @@ class TopologyCache:
         return int(self.domain.max(initial=-1)) + 1
 
     def needs(self, request: Request, key: int, *, is_gang: bool = False) -> tuple[Need, ...]:
-        """Return the request on each model that it allows, weakest model first; of a gang in each domain that has the model."""
+        """Return the request on each model that it allows, weakest model first.
+
+        Of a gang, and of a request that names domains, each in each domain that it allows and that has the model.
+        """
         is_gang = is_gang and self.domains > 1
         found = self._needs.get((request, key, is_gang))
         if found is None:
@@ -131,17 +137,18 @@ class TopologyCache:
                 self._needs.clear()
                 self.ever.clear()
             found = self._made(request, key)
-            if is_gang:
-                found = tuple(one for need in found for one in self._in_domains(need))
+            if is_gang or not set(request.domains or self.domain_names) >= set(self.domain_names):
+                found = tuple(one for need in found for one in self._in_domains(need, request.domains))
             self._needs[request, key, is_gang] = found
         return found
 
-    def _in_domains(self, need: Need) -> list[Need]:
-        """Return the need in each domain that has its model."""
+    def _in_domains(self, need: Need, names: tuple[str, ...]) -> list[Need]:
+        """Return the need in each domain that has its model; of these names, if there are any."""
         having = self.domain if need.model < 0 else self.domain[(self.model == need.model).any(axis=1)]
         return [
             replace(need, key=need.key._replace(domain=domain), domain=domain)
             for domain in np.unique(having).tolist()
+            if not names or self.domain_names[domain] in names
         ]
 
     def _made(self, request: Request, key: int) -> tuple[Need, ...]:
@@ -237,5 +244,7 @@ class PlannerCache:
     def topology(self, snapshot: Snapshot) -> TopologyCache:
         """Return the values of the snapshot's machines: those of the plan before while the machines are the same."""
         if self._topology is None or not self._topology.of(snapshot):
-            self._topology = TopologyCache(snapshot.models, snapshot.model_gflops, snapshot.nodes)
+            self._topology = TopologyCache(
+                snapshot.models, snapshot.model_gflops, snapshot.nodes, snapshot.domains
+            )
         return self._topology

@@ -168,6 +168,8 @@ class SlurmEngine:
             placements=PLACEMENTS,
             placement=self._settings.placement,
             submit_window=self._settings.submit_window,
+            builds=False,
+            folders=str(self._settings.shared.resolve()),
         )
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from pearlstreet.compute.execution.owners import Owners
 from pearlstreet.compute.queueing.owners import QueuedOwner
 from pearlstreet.compute.queueing.policy.model import Policy, to_rows
 from pearlstreet.compute.queueing.tables import policies, waiting
+from pearlstreet.compute.scheduling.rows import BUILDS
 from pearlstreet.store.core import Tx
 from pearlstreet.store.tables import meta
 
@@ -24,7 +25,7 @@ def write_version(
     made = replace(wanted, number=number, made_by=made_by, made_us=tx.now_us, note=note, back_to=back_to)
     columns = {"number": number, "made_by": made_by, "made_us": tx.now_us, "note": note, "back_to": back_to}
     tx.execute(sa.insert(policies).values(**to_rows(made), **columns))
-    lost = waiting.c.queue.not_in(sorted(made.queues))
+    lost = waiting.c.queue.not_in([*sorted(made.queues), BUILDS])
     tx.execute(sa.update(waiting).where(lost).values(queue=made.default_queue))
     for owner in owners.values():
         if isinstance(owner, QueuedOwner):
