@@ -234,6 +234,11 @@ LOCAL_COMMANDS = frozenset(
         "login",
         "logout",
         "cluster_plan",
+        *(
+            f"{group}_add_{kind}"
+            for group in ("engine", "engines")
+            for kind in ("slurm", "local", "simulated")
+        ),
         "offline_recover",
         "offline_rotate-key",
         "sim_run",

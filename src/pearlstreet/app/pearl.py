@@ -11,6 +11,7 @@ COMMAND_GROUPS: Homes = {
     "pearlstreet.app.commands": ("up", "down", "backup", "restore", "demo"),
     "pearlstreet.app.recovery_commands": ("offline",),
     "pearlstreet.app.cluster_commands": ("cluster",),
+    "pearlstreet.app.engine_commands": ("engines", "engine"),
     "pearlstreet.sim.commands": ("sim",),
 }
 """Modules by name with their commands: a command imports only its own module, and only `sim` the simulator."""

@@ -79,6 +79,7 @@ class VirtualCluster:
             "partition": PARTITION,
             "isolation": self.isolation,
             "models": f"{MODEL}={MODEL}",
+            "slurm_conf": str(self.folder / "etc" / "slurm.conf"),
         }
 
 

@@ -85,7 +85,7 @@ class EnginesService(StoreService):
         """Run the checks of an engine now. Raises Forbidden without nodes:write, NotFound."""
         actor.require(CHECK)
         engine = self._engine(name)
-        return [_answers(engine), *(engine.checks() if isinstance(engine, CheckedEngine) else ())]
+        return [answers(engine), *(engine.checks() if isinstance(engine, CheckedEngine) else ())]
 
     def _engine(self, name: str) -> Engine:
         engine = self.runtime.engines.get(name)
@@ -143,7 +143,7 @@ def _live_attempts(tx: Tx, engine: str) -> int:
     return tx.scalar(sa.select(sa.func.count()).select_from(attempts).where(live)) or 0
 
 
-def _answers(engine: Engine) -> EngineCheck:
+def answers(engine: Engine) -> EngineCheck:
     """Return whether the engine tells its nodes."""
     title, told = text("It answers and has nodes"), engine.nodes()
     if not isinstance(told, Done):

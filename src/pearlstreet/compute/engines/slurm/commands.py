@@ -89,6 +89,10 @@ class CommandTransport:
     def cancel(self, job_id: int, user: str) -> None:
         self._change("scancel", f"--user={user}", str(job_id), ignored=GONE)
 
+    def show_config(self) -> str:
+        """Return what Slurm says of its configuration. Raises NotReachedError."""
+        return self._read("scontrol", "show", "config")
+
     def close(self) -> None:
         close = getattr(self._host, "close", None)
         if close is not None:

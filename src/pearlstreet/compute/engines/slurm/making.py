@@ -17,6 +17,7 @@ from pearlstreet.compute.engines.host import (
     read_submit_window,
     read_text,
 )
+from pearlstreet.compute.engines.slurm.doctor import CheckedSlurmEngine, Doctor
 from pearlstreet.compute.engines.slurm.engine import PLACEMENTS, SlurmEngine, SlurmSettings
 from pearlstreet.compute.engines.slurm.hostlist import expand_hosts
 from pearlstreet.compute.engines.slurm.transports import TRANSPORT_KEYS, make_transport, need_keys
@@ -78,11 +79,22 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
         submit_window=read_submit_window(host, options) if placement == "engine" else None,
     )
     host.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return SlurmEngine(
+    users, is_rest = _users(host, words["users"]), words["transport"] in ("", "rest")
+    return CheckedSlurmEngine(
         host.folder,
         settings,
         transport,
-        TenantUsers(host.folder, _users(host, words["users"]), is_shared=os.geteuid() != 0),
+        TenantUsers(host.folder, users, is_shared=os.geteuid() != 0),
+        doctor=Doctor(
+            transport,
+            settings,
+            users,
+            host.clock,
+            host.rng,
+            rest=words["rest"] if is_rest else "",
+            jwt_key=words["jwt_key"] if is_rest else "",
+            slurm_conf=words["slurm_conf"],
+        ),
         name=host.name,
         node_name=host.node_name,
         clock=host.clock,
