@@ -120,7 +120,7 @@ def test_options_that_documents_show_exist() -> None:
     for document, content in _documents():
         for line in re.findall(r"(?<![\w/.-])pearl ([a-z][^\n`;#]*)", content.replace("\\\n", " ")):
             words = line.split(" -- ")[0].split()
-            command = next((name for size in (2, 1) if (name := " ".join(words[:size])) in sections), None)
+            command = next((name for size in (3, 2, 1) if (name := " ".join(words[:size])) in sections), None)
             if command is not None:
                 options = [
                     word.partition("=")[0] for word in words if re.fullmatch(r"--[a-z][\w-]*(=.*)?", word)

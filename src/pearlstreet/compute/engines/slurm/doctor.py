@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,7 +186,7 @@ class Doctor:
             output = _read(file, user)
             if output.endswith("\n") or self.clock.monotonic_s() > until_s:
                 return output
-            time.sleep(POLL_S)
+            self.clock.sleep(POLL_S)
 
     def _failed(self, number: int, user: FileUser, output: str) -> TrialJob:
         if output:
