@@ -177,7 +177,9 @@ def _stage(hub: Hub, repo: Repository, file: ShardFile, sha256: str, size: int, 
     for name in sorted({hash_text(segment.xorb) for segment in file.segments}):
         if is_new:
             tx.execute(sa.insert(segment_xorbs).values(sha256=sha256, xorb_hash=name))
-        tx.execute(sa.update(xorbs).where(xorbs.c.hash == name).values(at_us=tx.now_us))
+        # The collector may have deleted the xorb since the hashes were recomputed, which takes minutes for large files.
+        if not tx.execute(sa.update(xorbs).where(xorbs.c.hash == name).values(at_us=tx.now_us)).rowcount:
+            raise wrong(text("The shard refers to chunks of {hash} that were not uploaded", hash=name))
     for segment in file.segments:
         _grant(tx, hash_text(segment.xorb), repo.id, segment.first, segment.end)
 
