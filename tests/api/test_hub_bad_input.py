@@ -19,7 +19,7 @@ from pearlstreet.base.units import GIB
 from pearlstreet.hub.tables import commits, contents, pages, refs, repo_contents, repos, xorbs
 from pearlstreet.hub.xet.hashes import file_hash, hash_text
 from pearlstreet.hub.xet.shard import build_dedup_shard
-from pearlstreet.hub.xet.xorb import CHUNK_BYTES_MAX, parse_xorb
+from pearlstreet.hub.xet.xorb import CHUNK_BYTES_MAX, parse_xorb, read_chunk
 from pearlstreet.hubapi import lfs
 from tests.api.test_hub import HubCaller, small
 from tests.api.world import a_world
@@ -374,3 +374,97 @@ def test_base64_that_is_none_is_refused(hub: HubCaller) -> None:
     for content in ("%%%", "aGVsbG8", base64.b64encode(b"x").decode() + "=", "é"):
         value = {"path": "x", "content": content, "encoding": "base64"}
         assert hub.commit(REPO, ("file", value)).status_code == 422, content
+
+
+def test_a_plan_of_a_file_gives_its_bytes_and_no_others(hub: HubCaller) -> None:
+    """Half of an xorb belongs to a file of the repository: the other half is behind no link."""
+    token = xet_token(hub)
+    parts = [bytes([at]) * (1000 + at) for at in range(6)]
+    body = b"".join(chunk(part) for part in parts)
+    xorb = parse_xorb(memoryview(body))
+    name = hash_text(xorb.hash)
+    assert hub.send("POST", f"/xet/v1/xorbs/default/{name}", token, content=body).status_code == 200
+    kept = [1, 2, 3]
+    whole = file_hash([(xorb.chunks[at].hash, xorb.chunks[at].raw_bytes) for at in kept])
+    content = b"".join(parts[at] for at in kept)
+    shard = _shard((whole, [(xorb.hash, len(content), 1, 4)]))
+    framed = hub.send("POST", "/xet/v2/shards", token, content=shard)
+    assert [json.loads(line)["type"] for line in framed.text.splitlines()][-1] == "result"
+    assert hub.send("POST", "/xet/v2/shards", token, content=shard[:-17]).status_code == 422
+    file = hash_text(whole)
+    reading = xet_token(hub, "read")
+    assert hub.send("GET", f"/xet/v1/reconstructions/{file}", reading).status_code == 404, "no commit has it"
+    oid = hashlib.sha256(content).hexdigest()
+    line = ("lfsFile", {"path": "planned.bin", "oid": oid, "size": len(content)})
+    assert hub.commit(REPO, line).status_code == 200
+
+    def read(start: int, end: int) -> bytes:
+        headers = {"range": f"bytes={start}-{end - 1}"}
+        plan = hub.send("GET", f"/xet/v1/reconstructions/{file}", reading, headers=headers).json()
+        got = b""
+        for term in plan["terms"]:
+            for fetch in plan["fetch_info"][term["hash"]]:
+                place = fetch["url_range"]
+                asked = {"range": f"bytes={place['start']}-{place['end']}"}
+                data = hub.send("GET", below(fetch["url"]), "none", headers=asked)
+                assert data.status_code == 206
+                packed, at = memoryview(data.content), 0
+                for number in range(fetch["range"]["start"], fetch["range"]["end"]):
+                    at, raw = read_chunk(packed, at)
+                    if term["range"]["start"] <= number < term["range"]["end"]:
+                        got += raw
+        return got[plan["offset_into_first_range"] :][: end - start]
+
+    for start, end in (
+        (0, len(content)),
+        (0, 1),
+        (999, 1003),
+        (1001, 2500),
+        (len(content) - 1, len(content)),
+    ):
+        assert read(start, end) == content[start:end], (start, end)
+    newer = hub.send("GET", f"/xet/v2/reconstructions/{file}", reading).json()
+    fetch = newer["xorbs"][name][0]
+    assert fetch["ranges"][0]["chunks"] == {"start": 1, "end": 4}
+    assert hub.send("GET", f"/xet/v3/reconstructions/{file}", reading).status_code == 404
+    beyond = {"range": f"bytes={len(content)}-"}
+    assert hub.send("GET", f"/xet/v1/reconstructions/{file}", reading, headers=beyond).status_code == 416
+    link, place = below(fetch["url"]), fetch["ranges"][0]["bytes"]
+    for first, last in ((0, 10), (place["start"] - 1, place["end"]), (place["end"] + 1, place["end"] + 9)):
+        answer = hub.send("GET", link, "none", headers={"range": f"bytes={first}-{last}"})
+        assert answer.status_code == 416, "a link opens only the range it was made for"
+    longer = hub.send("GET", link, "none", headers={"range": f"bytes={place['start']}-999999"})
+    assert longer.content == body[place["start"] : place["end"] + 1]
+    assert hub.send("GET", link + "x", "none").status_code == 401
+    upload = lfs_link(hub, b"another kind of link")["actions"]["upload"]["href"]
+    assert hub.send("GET", f"/xet/v1/data/{upload.rpartition('/')[2]}", "none").status_code == 401
+
+
+def test_lists_are_filtered_by_whole_tags_and_paged(hub: HubCaller) -> None:
+    for number, card in enumerate(
+        ("language: en\ntags: [open]", "language: [en, zh]\nlicense: mit", "tags: [opened]")
+    ):
+        assert hub.create(f"acme/list-{number}", type="dataset").status_code == 200
+        value = small("README.md", f"---\n{card}\n---\n".encode())[1]
+        lines = [{"key": "header", "value": {"summary": "x"}}, {"key": "file", "value": value}]
+        body = "\n".join(json.dumps(line) for line in lines).encode()
+        path = f"/api/datasets/acme/list-{number}/commit/main"
+        assert hub.send("POST", path, content=body).status_code == 200
+
+    def listed(query: str) -> list[str]:
+        found, url = [], f"/api/datasets?author=acme&search=list-&{query}"
+        while url:
+            answer = hub.send("GET", url)
+            assert answer.status_code == 200
+            found += [one["id"][-1] for one in answer.json()]
+            link = answer.headers.get("link", "")
+            assert len(found) < 10 and (not link or answer.json())
+            url = below(link.split(">")[0]) if link else ""
+        return sorted(found)
+
+    assert listed("filter=en") == ["0", "1"] and listed("filter=open") == ["0"]
+    assert listed("filter=en&filter=license:mit") == ["1"] and listed("filter=language,en") == []
+    assert listed("limit=1") == ["0", "1", "2"] and listed("limit=2&sort=createdAt") == ["0", "1", "2"]
+    assert listed("gated=true") == [] and listed("gated=false") == ["0", "1", "2"]
+    for query in ("limit=-1", "limit=x", "cursor=-5", "cursor=9e9", "limit=0", "sort=%00", "filter=%25_"):
+        assert hub.send("GET", f"/api/datasets?{query}").status_code < 500

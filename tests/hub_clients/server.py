@@ -42,12 +42,14 @@ class LiveHub:
             "HF_HOME": str(home / "hf"),
             "HF_ENDPOINT": self.url,
             "HF_TOKEN": self.world.keys[role],
+            "STRANGER_TOKEN": self.world.keys["stranger"],
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "PYTHONWARNINGS": "ignore",
         }
+        program = "/bin/sh" if script.endswith(".sh") else str(python)
         done = subprocess.run(
-            [str(python), str(Path(__file__).parent / script), *arguments],
+            [program, str(Path(__file__).parent / script), *arguments],
             env=variables,
             cwd=home,
             capture_output=True,

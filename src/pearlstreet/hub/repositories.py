@@ -128,11 +128,17 @@ def list_repos(
     *,
     org: str | None = None,
     words: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    gated: bool | None = None,
     by_downloads: bool = False,
+    by_creation: bool = False,
     offset: int = 0,
     limit: int = 100,
 ) -> Sequence[Repository]:
-    """Return repositories that the caller sees, last changed first. `words`: all must occur in name, tags or card."""
+    """Return repositories that the caller sees, last changed first. `words`: all must occur in name, tags or card.
+
+    `tags`: all must be tags of the card, such as `license:mit` or a language.
+    """
     query = select_repos().where(visible_repos(actor))
     if kind is not None:
         query = query.where(repos.c.kind == kind.value)
@@ -140,7 +146,14 @@ def list_repos(
         query = query.where(sa.literal_column("orgs.slug") == org)
     for word in words:
         query = query.where(repos.c.words.contains(word.lower(), autoescape=True))
-    first = repos.c.downloads if by_downloads else repos.c.updated_us
+    for tag in tags:
+        # Each tag is a line of its own, behind the name.
+        lines = repos.c.words + "\n"
+        query = query.where(lines.contains(f"\n{tag.lower()}\n", autoescape=True))
+    if gated is not None:
+        query = query.where(repos.c.gate != "" if gated else repos.c.gate == "")
+    first = repos.c.created_us if by_creation else repos.c.updated_us
+    first = repos.c.downloads if by_downloads else first
     query = query.order_by(first.desc(), repos.c.id).offset(offset).limit(limit)
     return store.read(lambda tx: [repository(row) for row in tx.rows(query)])
 

@@ -58,6 +58,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "xet/v1/chunks/{prefix}/{hash}", cas.chunks),
     ("POST", "xet/v1/xorbs/{prefix}/{hash}", cas.put_xorb),
     ("POST", "xet/v1/shards", cas.put_shard),
+    ("POST", "xet/v2/shards", cas.put_shard_with_progress),
+    ("GET", "xet/{version}/reconstructions/{hash}", cas.reconstruction),
+    ("GET", "xet/v1/data/{token}", cas.data),
 )
 """Method, path and handler of each route. In a path, `{x}` is a part of a segment and `*` all segments that follow."""
 

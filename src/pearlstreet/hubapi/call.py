@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ KINDS: Mapping[str, RepoKind] = {
     "recipes": RepoKind.RECIPE,
 }
 """Types of repositories by their name in paths."""
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 LINK_S = 3600
 """Time in seconds for which a link or token of an upload is valid; the key that it came from is checked at each use."""
 
@@ -137,6 +139,11 @@ class Call:
         credential = self.request.headers["authorization"].partition(" ")[2].strip()
         sealer = self.store.sealer
         assert sealer is not None
+        if facts.pop("by_token", False):
+            # The caller came with a token of ours; the key behind it signs.
+            said = credential.partition(".")[0]
+            by = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))["by"]
+            credential = sealer.open(base64.urlsafe_b64decode(by), "hub link").decode()
         sealed = base64.urlsafe_b64encode(sealer.seal(credential.encode(), "hub link")).decode()
         said = json.dumps({**facts, "by": sealed, "exp": expires_s}, separators=(",", ":")).encode()
         mac = self.store.read(lambda tx: must_be_sealed(tx).mac(b"hub link" + said))
@@ -196,6 +203,20 @@ def list_of(value: Mapping[str, Any], name: str, limit: int) -> list[dict[str, A
         message = text("{name} must be a list of at most {limit} objects", name=name, limit=limit)
         raise InvalidInput(message, problems=[Problem(name, message)])
     return found
+
+
+def parse_range(value: str, size: int) -> tuple[int, int] | None:
+    """Return start and end (exclusive); (-1, -1) for a range outside of the file, None for one that is not understood."""
+    match = _RANGE.fullmatch(value.strip())
+    if match is None or value.strip() == "bytes=-":
+        return None
+    first, last = match[1], match[2]
+    if not first:
+        count = min(int(last), size)
+        return (size - count, size) if count else (-1, -1)
+    start = int(first)
+    end = min(int(last) + 1, size) if last else size
+    return (start, end) if start < end else (-1, -1)
 
 
 def _is_unicode(value: str) -> bool:

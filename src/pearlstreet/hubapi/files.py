@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -17,14 +16,13 @@ from pearlstreet.hub.contents import read_content
 from pearlstreet.hub.downloads import record_download
 from pearlstreet.hub.model import Commit, EntryNotFound, Repository, TreeEntry
 from pearlstreet.hub.tree import has_folder, iterate_entries
-from pearlstreet.hubapi.call import Call, answer, in_thread, parse_object, time_text
+from pearlstreet.hubapi.call import Call, answer, in_thread, parse_object, parse_range, time_text
 from pearlstreet.store.core import Tx
 
 TREE_PAGE = 1000
 COMMITS_PAGE = 50
 PATHS_MAX = 1000
 PATHS_BYTES_MAX = 2 << 20
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def _file_json(entry: TreeEntry, commit: Commit | None) -> dict[str, object]:
@@ -201,7 +199,7 @@ async def resolve(call: Call) -> Response:
     start, end, status = 0, size, 200
     asked = call.request.headers.get("range")
     if asked is not None and call.request.headers.get("if-range", f'"{tag}"') == f'"{tag}"':
-        found = _parse_range(asked, size)
+        found = parse_range(asked, size)
         if found == (-1, -1):
             return Response(status_code=416, headers=headers | {"content-range": f"bytes */{size}"})
         if found is not None:
@@ -222,17 +220,3 @@ async def resolve(call: Call) -> Response:
         )
     )
     return StreamingResponse(chunks, status, headers)
-
-
-def _parse_range(value: str, size: int) -> tuple[int, int] | None:
-    """Return start and end (exclusive); (-1, -1) for a range outside of the file, None for one that is not understood."""
-    match = _RANGE.fullmatch(value.strip())
-    if match is None or value.strip() == "bytes=-":
-        return None
-    first, last = match[1], match[2]
-    if not first:
-        count = min(int(last), size)
-        return (size - count, size) if count else (-1, -1)
-    start = int(first)
-    end = min(int(last) + 1, size) if last else size
-    return (start, end) if start < end else (-1, -1)

@@ -186,8 +186,9 @@ async def list_repos(call: Call) -> Response:
     limit = _number(query.get("limit"), 1000, 1000)
     offset = _number(query.get("cursor"), 0, 1_000_000)
     words = [word for said in query.getlist("search") for word in said.split()]
-    words += [word for said in query.getlist("filter") for word in said.split(",")]
-    words += [query[name] for name in ("pipeline_tag", "library") if query.get(name)]
+    tags = [tag for said in query.getlist("filter") for tag in said.split(",")]
+    tags += [query[name] for name in ("pipeline_tag", "library") if query.get(name)]
+    page = min(limit, PAGE)
     by_downloads = query.get("sort") in ("downloads", "trendingScore", "likes")
     org = query.get("author")
     found = await in_thread(
@@ -197,18 +198,25 @@ async def list_repos(call: Call) -> Response:
             call.kind,
             org=org,
             words=[word for word in words if word][:20],
+            tags=[tag for tag in tags if tag][:20],
+            gated=_flag(query.get("gated")),
             by_downloads=by_downloads,
+            by_creation=query.get("sort") == "createdAt",
             offset=offset,
-            limit=min(limit, PAGE) + 1,
+            limit=page + 1,
         )
     )
     headers = {}
-    if len(found) > min(limit, PAGE):
+    if len(found) > page and page:
         items = [(name, value) for name, value in query.multi_items() if name != "cursor"]
-        items.append(("cursor", str(offset + PAGE)))
+        items.append(("cursor", str(offset + page)))
         url = f"{call.base_url}/api/{call.at['kind']}?{urlencode(items)}"
         headers["link"] = f'<{url}>; rel="next"'
-    return answer([repo_json(repo, None) for repo in found[: min(limit, PAGE)]], headers=headers)
+    return answer([repo_json(repo, None) for repo in found[:page]], headers=headers)
+
+
+def _flag(value: str | None) -> bool | None:
+    return None if value is None else value.lower() in ("true", "1")
 
 
 def _number(value: str | None, default: int, most: int) -> int:

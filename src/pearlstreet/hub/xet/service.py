@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -85,14 +85,24 @@ def _record_xorb(tx: Tx, hub: Hub, repo: Repository, name: str, xorb: ParsedXorb
     _grant(tx, name, repo.id, 0, len(xorb.chunks))
 
 
-def register_shard(store: Store, hub: Hub, actor: Actor, repo: Repository, data: bytes) -> int:
+def register_shard(
+    store: Store,
+    hub: Hub,
+    actor: Actor,
+    repo: Repository,
+    data: bytes,
+    tell: Callable[[int, int], None] | None = None,
+) -> int:
     """Stage the files of a shard in a repository, after recomputing their hashes; return their number.
 
+    `tell`: called with the number of recomputed files and of all files.
     Raises InvalidInput for wrong hashes, and for chunks that the caller neither sent nor may read.
     """
     files = parse_shard(data)
     _refuse_large(store, hub, repo, files)
-    for file in files:
+    for number, file in enumerate(files):
+        if tell is not None:
+            tell(number, len(files))
         _check_grants(store, actor, repo, file)
         sha256, size = _recompute(store, hub, file)
         store.write(partial(_stage, hub, repo, file, sha256, size))
