@@ -141,8 +141,8 @@ class Call:
         assert sealer is not None
         if facts.pop("by_token", False):
             # The caller came with a token of ours; the key behind it signs.
-            said = credential.partition(".")[0]
-            by = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))["by"]
+            outer = credential.partition(".")[0]
+            by = json.loads(base64.urlsafe_b64decode(outer + "=" * (-len(outer) % 4)))["by"]
             credential = sealer.open(base64.urlsafe_b64decode(by), "hub link").decode()
         sealed = base64.urlsafe_b64encode(sealer.seal(credential.encode(), "hub link")).decode()
         said = json.dumps({**facts, "by": sealed, "exp": expires_s}, separators=(",", ":")).encode()
