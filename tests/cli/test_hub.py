@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +75,63 @@ def test_env_prints_what_the_clients_of_the_hub_read(ann: Pearl) -> None:
     lines = ann.right("hub", "env").out.splitlines()
     assert lines[0].startswith("export HF_ENDPOINT=http://127.0.0.1:") and lines[0].endswith("/hf")
     assert lines[1].startswith("export HF_TOKEN=")
+
+
+def test_a_job_reads_a_data_set_and_its_outputs_become_a_model(ann: Pearl, tmp_path: Path) -> None:
+    source = tmp_path / "corpus"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "a.txt").write_text("three words here")
+    (source / "big.bin").write_bytes(bytes(range(256)) * 8192)
+    ann.right("hub", "upload", "datasets/studio/corpus", str(source), "--create")
+    ann.right("hub", "tag", "datasets/studio/corpus", "v1")
+    (source / "deep" / "a.txt").write_text("changed later")
+    ann.right("hub", "upload", "datasets/studio/corpus", str(source))
+
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        "name: count\n"
+        "command: |\n"
+        "  mkdir -p $PEARL_OUTPUTS/model/deep\n"
+        "  wc -w < $PEARL_INPUT_TEXT/deep/a.txt | tr -d ' ' > $PEARL_OUTPUTS/model/deep/words.txt\n"
+        "  wc -c < $PEARL_INPUT_TEXT/big.bin | tr -d ' ' > $PEARL_OUTPUTS/model/bytes.txt\n"
+        "  echo no > $PEARL_OUTPUTS/other.txt\n"
+        "per_task: {cpus: 0.5, memory_gib: 0.25}\n"
+        "time_limit: 5m\n"
+        "inputs: {TEXT: {dataset: studio/corpus@v1}}\n"
+        "outputs: [other.txt, {path: 'model/**', model: studio/counted}]\n"
+    )
+    assert ann("run", str(job), "-F").code == 0
+    ends = time.monotonic() + 60
+    while not (made := ann.right("hub", "show", "studio/counted", "--json").value["commit"])["made_by_job"]:
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+    assert made["author"] == "ann"
+    lineage = ann.right("hub", "lineage", "studio/counted", "--json").value
+    assert lineage["facts"]["name"] == "count"
+    assert [(one["repository"], one["name"]) for one in lineage["sources"]] == [("studio/corpus", "TEXT")]
+    forward = ann.right("hub", "lineage", "datasets/studio/corpus@v1", "--json").value
+    assert forward["jobs"][0]["job"] == lineage["job"]
+    assert forward["jobs"][0]["made"][0]["repository"] == "studio/counted"
+    event = ann.right("hub", "lineage", "studio/counted", "--openlineage").value[0]
+    assert event["eventType"] == "COMPLETE" and event["outputs"][0]["name"] == "models/studio/counted"
+    assert event["inputs"][0]["facets"]["version"]["datasetVersion"] == lineage["sources"][0]["commit"]
+    target = tmp_path / "counted"
+    ann.right("hub", "download", "studio/counted", "--to", str(target))
+    assert (target / "deep" / "words.txt").read_text() == "3\n"
+    assert (target / "bytes.txt").read_text() == f"{256 * 8192}\n"
+    assert not (target / "other.txt").exists()
+
+    kept = ann("hub", "delete", "datasets/studio/corpus", "--yes")
+    assert kept.code != 0 and "1 job uses studio/corpus" in kept.err
+    ran = ann("run", "--cpus", "0.5", "--memory-gib", "0.25", "-t", "5m", "-F", "--dataset", "studio/corpus",
+              "--", "sh", "-c", "cat $PEARL_INPUT_CORPUS/deep/a.txt")  # fmt: skip
+    assert ran.code == 0 and "changed later" in ran.out
+
+
+def test_a_job_gets_only_what_its_submitter_may_read(ann: Pearl, bob: Pearl) -> None:
+    ann.right("hub", "create", "datasets/studio/hidden")
+    for wanted in ("studio/hidden", "studio/absent", "other/none"):
+        refused = bob("run", "--dataset", wanted, "--", "true")
+        assert refused.code != 0 and f"There is no dataset {wanted}" in refused.err, refused.err
+    empty = ann("run", "--dataset", "studio/hidden", "--", "true")
+    assert empty.code != 0 and "has 0 files" in empty.err

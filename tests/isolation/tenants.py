@@ -25,6 +25,7 @@ from pearlstreet.hub.repositories import change_settings, create_repo
 from pearlstreet.hub.requests import request_access
 from pearlstreet.hub.revisions import create_commit
 from pearlstreet.hub.tables import xorb_grants
+from pearlstreet.hub.uses import record_input
 from pearlstreet.ledger.model import Span, Unit
 from pearlstreet.ledger.posting import post_due_spans
 from pearlstreet.ledger.prices import current_prices
@@ -153,6 +154,7 @@ def _add_repository(world: World, tenant: Tenant) -> None:
         card={"license": f"{marker}-licence"},
     )  # fmt: skip
     record_download(store, actor, repo, commit.id, blob.size_bytes)
+    store.write(lambda tx: record_input(tx, repo, commit.id, f"{marker}-job", repo.org_id, marker))
     change_settings(
         store, actor, RepoKind.MODEL, name, visibility=Visibility.PRIVATE, gate=Gate.MANUAL,
         shared_with=[tenant.slug],

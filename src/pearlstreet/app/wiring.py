@@ -174,6 +174,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         engine_kinds=engine_kinds(settings),
         folders=folders,
         settings=jobs_settings(settings),
+        store=store,
         stored_blobs=blobs_from_settings(
             settings.objects,
             os.environ,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,12 @@ from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.cli.accounts import Json, Yes
-from pearlstreet.cli.output import confirm, done, facts, out, show_json, show_lines, table, time_cell
+from pearlstreet.cli.output import confirm, done, facts, out, say, show_json, show_lines, table, time_cell
 from pearlstreet.cli.profile import client
 from pearlstreet.client.profile import signed_in
+
+if TYPE_CHECKING:
+    from pearlstreet.client import results
 
 hub = typer.Typer(help="Models and data sets: list, upload, download, share.", no_args_is_help=True)
 NAME_HELP = "organisation/name, datasets/organisation/name; @REVISION may follow"
@@ -195,6 +198,59 @@ def download(
             "{count} file is in {folder}", "{count} files are in {folder}", count=count, folder=str(target)
         )
     )
+
+
+@hub.command("lineage")
+def show_lineage(
+    repo: Repo,
+    openlineage: Annotated[bool, typer.Option("--openlineage", help="As events of OpenLineage")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show which job, code and data made a revision, and what was made from it."""
+    with client() as center:
+        found = center.hub.lineage(repo)
+    if openlineage:
+        show_json(found["openlineage"])
+        return
+    if as_json:
+        show_json(found)
+        return
+    git = found["facts"].get("git")
+    facts(
+        {
+            "Revision": found["commit"],
+            "Made by job": found["job"],
+            "Code": f"{git['url']}@{git.get('ref', 'HEAD')}" if isinstance(git, dict) else None,
+            "Quote": found["facts"].get("quote"),
+        }
+    )
+    rows = [("made from", *_lineage_cells(one), found["job"]) for one in found["sources"]]
+    for job in found["jobs"]:
+        rows += [("became", *_lineage_cells(one), job["job"]) for one in job["made"]]
+        if not job["made"]:
+            rows.append(("read by", "", "", job["job"]))
+    if rows:
+        table(
+            ("Direction", "Repository", "Revision", "Job"),
+            [(say_direction(row[0]), *row[1:]) for row in rows],
+        )
+    if found["hidden"]:
+        done(
+            plural(
+                "{count} more belongs to others and is not shown",
+                "{count} more belong to others and are not shown",
+                count=found["hidden"],
+            )
+        )
+
+
+def say_direction(name: str) -> str:
+    """Return the word for a direction of lineage in the reader's language."""
+    return {"made from": say("made from"), "became": say("became"), "read by": say("read by")}[name]
+
+
+def _lineage_cells(one: results.LineageRevision) -> tuple[str, str]:
+    return _written(one["type"], one["repository"]), one["commit"][:12]
 
 
 @hub.command("delete")

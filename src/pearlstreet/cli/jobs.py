@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,6 +86,11 @@ def run(
     file: Annotated[
         list[str] | None, typer.Option("--file", "-f", help="File or folder put into its work folder")
     ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", help="Data set of the hub: [NAME=]organisation/name[@REVISION][:/MOUNT]"),
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Model of the hub, likewise")] = None,
     variable: Annotated[list[str] | None, typer.Option("--variable", "-e", help="NAME=VALUE")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-F", help="Show its log and wait for its end")] = False,
     org: Org = None,
@@ -101,6 +106,7 @@ def run(
         "per_task": {"accelerator": accelerator, "count": count, "cpus": cpus, "memory_gib": memory_gib},
         "environment": {"packages": package, "image": image, "pull_secret": pull_secret},
         "files": list(file) if file else None,
+        "inputs": hub_inputs(dataset or (), model or ()),
         "variables": _variables(variable),
     }
     spec, folder = specification(target, options)
@@ -129,6 +135,19 @@ def run(
             err.print(say("Follow it: pearl logs -f {job}", job=made["id"]), style="dim")
         else:
             err.print(say("See its elements: pearl jobs --array {job}", job=made["id"]), style="dim")
+
+
+def hub_inputs(datasets: Sequence[str], models: Sequence[str]) -> dict[str, dict[str, str]] | None:
+    """Return inputs from the hub: by their name, else by that of the repository in capitals."""
+    made: dict[str, dict[str, str]] = {}
+    for kind, values in (("dataset", datasets), ("model", models)):
+        for value in values:
+            name, equals, rest = value.partition("=")
+            rest = rest if equals else value
+            source, _, mount = rest.partition(":")
+            short_name = re.sub(r"[^A-Z0-9_]", "_", source.partition("@")[0].rpartition("/")[2].upper())
+            made[name if equals else short_name] = {kind: source} | ({"mount": mount} if mount else {})
+    return made or None
 
 
 def _variables(pairs: list[str] | None) -> dict[str, str] | None:

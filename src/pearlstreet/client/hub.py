@@ -158,6 +158,12 @@ class Repositories(Noun):
         """Yield the recorded downloads, newest first."""
         return self._pages(self._at(RepoName.parse(repository)) + "/downloads")
 
+    def lineage(self, repository: str) -> results.Lineage:
+        """Return what a revision was made from and what was made from it."""
+        repo = RepoName.parse(repository)
+        found: results.Lineage = self._get(self._at(repo) + "/lineage", revision=repo.revision)
+        return found
+
     def upload(
         self,
         repository: str,

@@ -627,7 +627,7 @@ class Hours(TypedDict):
 
 
 class HubCommit(TypedDict):
-    """A revision; `producer` says which job made it."""
+    """A revision; `made_by_job`: whether a job made it, which its lineage tells."""
 
     id: str
     number: int
@@ -638,7 +638,7 @@ class HubCommit(TypedDict):
     at: str
     files: int
     size_bytes: int
-    producer: dict[str, Any] | None
+    made_by_job: bool
 
 
 class HubDone(TypedDict):
@@ -851,6 +851,35 @@ class Left(TypedDict):
     """The organisation that the caller left."""
 
     left: str
+
+
+class Lineage(TypedDict):
+    """What a revision was made from and what was made from it; `hidden` counts what the caller may not see."""
+
+    commit: str
+    job: str | None
+    facts: dict[str, Any]
+    sources: list[LineageRevision]
+    jobs: list[LineageJob]
+    hidden: int
+    openlineage: list[dict[str, Any]]
+
+
+class LineageJob(TypedDict):
+    """A job that read the revision, and what it made."""
+
+    job: str
+    at: str
+    made: list[LineageRevision]
+
+
+class LineageRevision(TypedDict):
+    """A revision in a lineage; `name`: name of the job's input, or pattern of its output."""
+
+    type: RepoKind
+    repository: str
+    commit: str
+    name: str
 
 
 class Me(TypedDict):

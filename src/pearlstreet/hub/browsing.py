@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -174,10 +174,3 @@ def list_downloads(
         ]
 
     return store.read(query)
-
-
-def producer_job(commit: Commit) -> str | None:
-    """Return the id of the job that made a revision, or None."""
-    producer: Mapping[str, object] = commit.producer or {}
-    job = producer.get("job")
-    return str(job) if job else None

@@ -23,9 +23,11 @@ from pearlstreet.hub.tables import (
     roles,
     shares,
     staged,
+    uses,
     xorb_grants,
 )
 from pearlstreet.hub.tree import Manifest
+from pearlstreet.hub.uses import refuse_used
 from pearlstreet.storage.levels import change_level
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
@@ -56,64 +58,73 @@ def create_repo(
 
     Raises InvalidInput, NotFound, Forbidden, and Conflict if it exists.
     """
+    return store.write(lambda tx: insert_repo(tx, actor, kind, full_name, visibility))
+
+
+def insert_repo(
+    tx: Tx,
+    actor: Actor,
+    kind: RepoKind,
+    full_name: str,
+    visibility: Visibility = Visibility.PRIVATE,
+    project_slug: str | None = None,
+) -> Repository:
+    """Create a repository within a transaction. Raises the errors of `create_repo`."""
     org, _, name = full_name.partition("/")
     check_repo_name(name)
-
-    def command(tx: Tx) -> Repository:
-        project = find_project(tx, actor, org, actor.project_id or DEFAULT_PROJECT, "hub:write")
-        same = (repos.c.org_id == project.org_id) & (repos.c.kind == kind.value)
-        if tx.scalar(sa.select(repos.c.id).where(same, repos.c.name_key == name.lower())) is not None:
-            raise Conflict(text("{name} exists already", name=full_name))
-        of_org = sa.select(sa.func.count()).select_from(repos).where(repos.c.org_id == project.org_id)
-        if int(tx.scalar(of_org) or 0) >= REPOS_MAX:
-            raise Conflict(text("An organisation has at most {most} repositories", most=REPOS_MAX))
-        repo_id = tx.new_id("rep")
-        tx.execute(
-            sa.insert(repos).values(
-                id=repo_id,
-                org_id=project.org_id,
-                project_id=project.id,
-                kind=kind.value,
-                name=name,
-                name_key=name.lower(),
-                visibility=visibility.value,
-                gate="",
-                jobs_only=False,
-                card={},
-                words=name.lower(),
-                size_bytes=0,
-                downloads=0,
-                commits=1,
-                created_by=actor.login,
-                created_us=tx.now_us,
-                updated_us=tx.now_us,
-            )
+    place = project_slug or actor.project_id or DEFAULT_PROJECT
+    project = find_project(tx, actor, org, place, "hub:write")
+    same = (repos.c.org_id == project.org_id) & (repos.c.kind == kind.value)
+    if tx.scalar(sa.select(repos.c.id).where(same, repos.c.name_key == name.lower())) is not None:
+        raise Conflict(text("{name} exists already", name=full_name))
+    of_org = sa.select(sa.func.count()).select_from(repos).where(repos.c.org_id == project.org_id)
+    if int(tx.scalar(of_org) or 0) >= REPOS_MAX:
+        raise Conflict(text("An organisation has at most {most} repositories", most=REPOS_MAX))
+    repo_id = tx.new_id("rep")
+    tx.execute(
+        sa.insert(repos).values(
+            id=repo_id,
+            org_id=project.org_id,
+            project_id=project.id,
+            kind=kind.value,
+            name=name,
+            name_key=name.lower(),
+            visibility=visibility.value,
+            gate="",
+            jobs_only=False,
+            card={},
+            words=name.lower(),
+            size_bytes=0,
+            downloads=0,
+            commits=1,
+            created_by=actor.login,
+            created_us=tx.now_us,
+            updated_us=tx.now_us,
         )
-        if actor.user_id:
-            tx.execute(
-                sa.insert(roles).values(
-                    repo_id=repo_id,
-                    user_id=actor.user_id,
-                    role=RepoRole.ADMIN.value,
-                    given_by=actor.login,
-                    given_us=tx.now_us,
-                )
-            )
-        first = insert_commit(tx, actor, repo_id, 1, None, Manifest(), "Create the repository", "")
+    )
+    if actor.user_id:
         tx.execute(
-            sa.insert(refs).values(
+            sa.insert(roles).values(
                 repo_id=repo_id,
-                kind=RefKind.BRANCH.value,
-                name=MAIN,
-                commit_id=first.id,
-                message="",
-                at_us=tx.now_us,
+                user_id=actor.user_id,
+                role=RepoRole.ADMIN.value,
+                given_by=actor.login,
+                given_us=tx.now_us,
             )
         )
-        _audit(tx, actor, "hub.create", repo_id, project.org_id, kind=kind.value, name=full_name)
-        return find_repo(tx, actor, kind, full_name)
-
-    return store.write(command)
+    first = insert_commit(tx, actor, repo_id, 1, None, Manifest(), "Create the repository", "")
+    tx.execute(
+        sa.insert(refs).values(
+            repo_id=repo_id,
+            kind=RefKind.BRANCH.value,
+            name=MAIN,
+            commit_id=first.id,
+            message="",
+            at_us=tx.now_us,
+        )
+    )
+    _audit(tx, actor, "hub.create", repo_id, project.org_id, kind=kind.value, name=full_name)
+    return find_repo(tx, actor, kind, full_name)
 
 
 def get_repo(store: Store, actor: Actor, kind: RepoKind, full_name: str) -> Repository:
@@ -231,6 +242,8 @@ def delete_repo(store: Store, actor: Actor, kind: RepoKind, full_name: str) -> N
 
     def command(tx: Tx) -> None:
         repo = find_repo(tx, actor, kind, full_name, admin=True)
+        refuse_used(tx, repo)
+        tx.execute(sa.delete(uses).where(uses.c.repo_id == repo.id))
         for table in OF_REPO:
             tx.execute(sa.delete(table).where(table.c.repo_id == repo.id))
         tx.execute(sa.delete(repos).where(repos.c.id == repo.id))

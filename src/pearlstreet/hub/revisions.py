@@ -33,6 +33,7 @@ from pearlstreet.hub.model import (
 from pearlstreet.hub.names import check_file_path, check_ref_name, is_commit_id
 from pearlstreet.hub.tables import commits, pages, refs, repo_contents, repos
 from pearlstreet.hub.tree import Manifest, PageRef, Written, apply_changes, find_entry, iterate_entries
+from pearlstreet.hub.uses import used_commits
 from pearlstreet.storage.levels import change_level
 from pearlstreet.store import audit
 from pearlstreet.store.core import Row, Store, Tx
@@ -365,6 +366,7 @@ def _drop_unreachable(tx: Tx, repo: Repository) -> None:
         while commit_id is not None and commit_id not in reached:
             reached.add(commit_id)
             commit_id = parents.get(commit_id)
+    reached |= used_commits(tx, repo.id) & set(parents)
     gone = sorted(set(parents) - reached)
     _delete_in(tx, commits, commits.c.id, repo.id, gone)
     kept_pages: set[str] = set()

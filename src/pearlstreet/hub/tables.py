@@ -183,6 +183,28 @@ dedup_chunks = sa.Table(
 )
 """Chunks that clients may ask for before they send data."""
 
+uses = sa.Table(
+    "hub_uses",
+    metadata,
+    id_column(),
+    sa.Column("repo_id", sa.String(40), nullable=False),
+    sa.Column("commit_id", sa.String(40), nullable=True),
+    sa.Column("direction", sa.String(8), nullable=False),
+    sa.Column("job_id", sa.String(40), nullable=False),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("name", sa.String(500), nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("message", sa.JSON(none_as_null=True), nullable=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Index("ix_hub_uses_repo", "repo_id"),
+    sa.Index("ix_hub_uses_job", "job_id"),
+    sa.Index("ix_hub_uses_waiting", "state", "at_us"),
+)
+"""Revisions that jobs read (`input`), and repositories whose next revision their files become (`output`).
+
+`commit_id` null and `state` waiting: the job has not ended. `name`: name of the input, or pattern of the output.
+"""
+
 downloads = sa.Table(
     "hub_downloads",
     metadata,

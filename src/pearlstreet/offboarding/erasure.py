@@ -76,6 +76,10 @@ def _of_its_repos(table: sa.Table) -> Condition:
     return lambda org_id: table.c.repo_id.in_(sa.select(hub.repos.c.id).where(hub.repos.c.org_id == org_id))
 
 
+def _of_its_uses(org_id: str) -> sa.ColumnElement[bool]:
+    return (hub.uses.c.org_id == org_id) | _of_its_repos(hub.uses)(org_id)
+
+
 ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (state_events, _of_its_jobs(state_events.c.entity_id)),
     (work.waits, _of_its_jobs(work.waits.c.job_id)),
@@ -94,6 +98,7 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (stored.storage_levels, _of_org(stored.storage_levels)),
     (work.retention_rules, _of_org(work.retention_rules)),
     (queueing.warnings, _of_org(queueing.warnings)),
+    (hub.uses, _of_its_uses),
     *((table, _of_its_repos(table)) for table in OF_REPO),
     (hub.repos, _of_org(hub.repos)),
     (what_ifs, _of_org(what_ifs)),

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from pearlstreet.base.errors import InvalidInput, Problem
-from pearlstreet.workload.spec.model import Array, Dependency, DeviceFraction, JobSpec, PerTask, Retries
+from pearlstreet.workload.spec.model import (
+    Array,
+    Dependency,
+    DeviceFraction,
+    JobSpec,
+    OutputItem,
+    PerTask,
+    Retries,
+)
 from pearlstreet.workload.spec.parse import (
     parse_json,
     parse_stored,
@@ -271,7 +279,7 @@ def test_short_forms_mean_the_long_ones() -> None:
     assert short.priority == 50
     assert short.depends_on == (Dependency(JOB),)
     assert short.secrets == {"TOKEN": "TOKEN"}
-    assert short.outputs == ("model",)
+    assert short.outputs == (OutputItem("model"),)
 
 
 def test_a_count_without_a_model_means_any() -> None:
@@ -345,3 +353,21 @@ def test_a_large_array_is_read_quickly() -> None:
     assert spec.array is not None
     assert spec.array.count == 100_000
     assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"inputs": {"A": {"dataset": "acme/x", "model": "acme/y"}}}, "inputs.A"),
+        ({"inputs": {"A": {"dataset": "acme/x", "upload": UPLOAD}}}, "inputs.A"),
+        ({"inputs": {"A": {"dataset": "acme/x", "kind": "archive"}}}, "inputs.A.kind"),
+        ({"inputs": {"A": {"dataset": "../x@v1"}}}, "inputs.A.dataset"),
+        ({"outputs": [{"path": "a", "model": "acme/x", "dataset": "acme/y"}]}, "outputs[0]"),
+        ({"outputs": [{"path": "a", "model": "acme/x@v1"}]}, "outputs[0].model"),
+        ({"outputs": [{"model": "acme/x"}]}, "outputs[0].path"),
+    ],
+)
+def test_inputs_and_outputs_name_one_repository(change: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_json({"command": "true", **change})
+    assert [problem.field for problem in refused.value.problems] == [field]

@@ -16,6 +16,7 @@ from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of
 from pearlstreet.hub import browsing, requests, revisions
 from pearlstreet.hub import repositories as service
 from pearlstreet.hub.cards import card_tags
+from pearlstreet.hub.lineage import LineageRevision, find_lineage, to_openlineage
 from pearlstreet.hub.model import (
     Commit,
     Gate,
@@ -56,7 +57,7 @@ class RepositoryOut(Out):
 
 
 class HubCommitOut(Out):
-    """A revision; `producer` says which job made it."""
+    """A revision; `made_by_job`: whether a job made it, which its lineage tells."""
 
     id: str
     number: int
@@ -67,7 +68,7 @@ class HubCommitOut(Out):
     at: Time
     files: int
     size_bytes: int
-    producer: dict[str, object] | None
+    made_by_job: bool
 
 
 class HubRefOut(Out):
@@ -142,6 +143,35 @@ class HubDownloadOut(Out):
     hour: Time
     files: int
     size_bytes: int
+
+
+class LineageRevisionOut(Out):
+    """A revision in a lineage; `name`: name of the job's input, or pattern of its output."""
+
+    type: RepoKind
+    repository: str
+    commit: str
+    name: str
+
+
+class LineageJobOut(Out):
+    """A job that read the revision, and what it made."""
+
+    job: str
+    at: Time
+    made: list[LineageRevisionOut]
+
+
+class LineageOut(Out):
+    """What a revision was made from and what was made from it; `hidden` counts what the caller may not see."""
+
+    commit: str
+    job: str | None
+    facts: dict[str, object]
+    sources: list[LineageRevisionOut]
+    jobs: list[LineageJobOut]
+    hidden: int
+    openlineage: list[dict[str, object]]
 
 
 class NewRepositoryIn(In):
@@ -236,7 +266,7 @@ def _commit_out(commit: Commit) -> dict[str, object]:
         "at": time_of(commit.at_us),
         "files": commit.files,
         "size_bytes": commit.size_bytes,
-        "producer": None if commit.producer is None else dict(commit.producer),
+        "made_by_job": commit.producer is not None,
     }
 
 
@@ -274,6 +304,10 @@ def _request_out(one: AccessRequest) -> dict[str, object]:
         "decided_by": one.decided_by,
         "expires_at": time_of(one.expires_us),
     }
+
+
+def _lineage_revision_out(one: LineageRevision) -> dict[str, object]:
+    return {"type": one.kind.value, "repository": one.full_name, "commit": one.commit_id, "name": one.name}
 
 
 def _offset(cursor: str | None) -> int:
@@ -625,4 +659,37 @@ async def list_repository_downloads(
                 "size_bytes": row.size_bytes,
             },
         ),
+    )
+
+
+@router.get(_REPO + "/lineage", tie=Tied.PROJECT, scope="hub:read", responses={200: {"model": LineageOut}})
+async def get_lineage(
+    request: Request,
+    repo_type: RepoKind,
+    repo_org: str,
+    repo_name: str,
+    actor: Actor = CurrentActor,
+    revision: Rev = "main",
+) -> Response:
+    """Get what a revision was made from and what was made from it, also as events of OpenLineage."""
+    center = center_of(request)
+    namespace = (center.public_url or f"{request.url.scheme}://{request.url.netloc}") + "/hf"
+    return await query(
+        lambda: find_lineage(center.store, actor, repo_type, f"{repo_org}/{repo_name}", revision),
+        lambda found: {
+            "commit": found.commit.id,
+            "job": found.job_id,
+            "facts": dict(found.facts),
+            "sources": [_lineage_revision_out(one) for one in found.sources],
+            "jobs": [
+                {
+                    "job": one.job_id,
+                    "at": time_of(one.at_us),
+                    "made": [_lineage_revision_out(made) for made in one.made],
+                }
+                for one in found.jobs
+            ],
+            "hidden": found.hidden,
+            "openlineage": to_openlineage(found, namespace),
+        },
     )

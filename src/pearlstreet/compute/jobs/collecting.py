@@ -210,7 +210,10 @@ def _summary(lost: Sequence[tuple[str, Text]]) -> Text | None:
 
 
 def _wanted(files: Sequence[OutputFile], spec: Row | None) -> list[OutputFile]:
-    patterns = tuple((spec or {}).get("outputs") or ())
+    said = (spec or {}).get("outputs") or ()
+    patterns = tuple(
+        one if isinstance(one, str) else one["path"] for one in ([said] if isinstance(said, str) else said)
+    )
     return [file for file in files if file.problem is not None or is_kept(patterns, file.path)]
 
 

@@ -9,6 +9,7 @@ from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.jobs.builds import BuildOwner
 from pearlstreet.compute.jobs.deadlines import deadline_loop
 from pearlstreet.compute.jobs.garbage_collector import sweep_loop
+from pearlstreet.compute.jobs.hub_files import publish_loop
 from pearlstreet.compute.jobs.owner import JobOwner
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.log_limit import log_limit_loop
@@ -32,4 +33,5 @@ def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
         deadline_loop(runtime),
         window_loop(runtime, owners),
         sweep_loop(runtime),
+        publish_loop(runtime),
     )

@@ -157,6 +157,9 @@ def _stages(tx: Tx, runtime: Runtime, org_id: str, spec: JobSpec) -> tuple[list[
         )
         stages.append(Stage(source, target, item.kind))
     for name, given in spec.inputs.items():
+        if given.dataset is not None or given.model is not None:
+            variables[f"PEARL_INPUT_{name}"] = f"{INPUTS}/{name}"
+            continue
         source, file_name = _upload(tx, blobs, org_id, given.upload or "")
         target = f"{INPUTS}/{name}" + (f"/{file_name}" if given.kind == "file" else "")
         stages.append(Stage(source, target, given.kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.owners import Kept
 from pearlstreet.compute.jobs import collecting, lifecycle, orders
+from pearlstreet.compute.jobs.hub_files import input_files, with_input_files
 from pearlstreet.compute.jobs.model import JOB, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -36,8 +37,13 @@ class JobOwner(QueuedOwner):
     runtime: Runtime
     kind = JOB
 
-    def order(self, tx: Tx, attempt: Row) -> AttemptOrder:
-        return orders.build_order(tx, self.runtime, attempt)
+    def order(self, tx: Tx, attempt: Row) -> AttemptOrder | Callable[[], AttemptOrder]:
+        order = orders.build_order(tx, self.runtime, attempt)
+        job = _job(tx, attempt)
+        files = input_files(tx, job["array_id"] or job["id"], orders.INPUTS)
+        if not files:
+            return order
+        return lambda: with_input_files(self.runtime, order, files, orders.INPUTS_VALID_S)
 
     def on_placed(self, tx: Tx, request: Row, attempt_id: str) -> None:
         lifecycle.place_job(tx, request["id"], attempt_id)

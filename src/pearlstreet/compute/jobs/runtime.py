@@ -19,6 +19,7 @@ from pearlstreet.compute.queueing.runtime import PlannerStatus, QueueingSettings
 from pearlstreet.objects.folder import FolderBlobs
 from pearlstreet.objects.model import BlobStore
 from pearlstreet.storage.upload_reservations import UploadReservations
+from pearlstreet.store.core import Store
 from pearlstreet.workload.environments.images import Registry
 
 
@@ -101,6 +102,8 @@ class Runtime:
     """Quota reserved by running uploads."""
     shells: OpenShells = field(default_factory=OpenShells)
     """Shells that people have open in running jobs on this server."""
+    store: Store | None = None
+    """Store of the center, for reading chunked files of the hub."""
     stored_blobs: BlobStore | None = None
     """Store of blobs; None: the folder of the center."""
     queue_counts: QueueCounts = field(default_factory=QueueCounts)

@@ -15,6 +15,7 @@ from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
 from pearlstreet.compute.jobs.build_requests import engines_for
+from pearlstreet.compute.jobs.hub_files import link_job
 from pearlstreet.compute.jobs.images import image_problems
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
 from pearlstreet.compute.jobs.model import ENDED, JobEvent, JobState, JobView
@@ -108,6 +109,7 @@ def write_job(
     if secret_names(spec):
         check_for_job(tx, actor, project, secret_names(spec))
     job_id = tx.new_id("job")
+    link_job(tx, actor, project, org, job_id, spec)
     wanted = want_preparations(tx, runtime, project.org_id, project.id, spec, ask)
     waiting_on = check_dependencies(tx, actor, project, spec.depends_on)
     waiting_on += [(preparation_id, "ready") for preparation_id in wanted.open_ids]

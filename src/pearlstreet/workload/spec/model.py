@@ -74,8 +74,21 @@ class InputItem:
 
     upload: str | None = None
     source: str | None = None
+    dataset: str | None = None
+    """Data set of the hub, `organisation/name@revision`."""
+    model: str | None = None
+    """Model of the hub, `organisation/name@revision`."""
     mount: str | None = None
     kind: Literal["file", "archive"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItem:
+    """Pattern of files under $PEARL_OUTPUTS that are stored, and the repository whose next revision they become."""
+
+    path: str
+    model: str | None = None
+    dataset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +159,8 @@ class JobSpec:
     elastic: Elastic | None = None
     per_task: PerTask = PerTask()
     inputs: dict[str, InputItem] = field(default_factory=dict)
-    outputs: tuple[str, ...] = ()
-    """Patterns of files under $PEARL_OUTPUTS that are stored; empty: all files."""
+    outputs: tuple[OutputItem, ...] = ()
+    """Files under $PEARL_OUTPUTS that are stored; empty: all files."""
     outputs_kept_days: int | None = None
     """Days for which outputs are kept; 0: for ever; None: as long as the project keeps outputs."""
     variables: dict[str, str] = field(default_factory=dict)

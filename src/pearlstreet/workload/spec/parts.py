@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
 from pearlstreet.base.ids import is_id
 from pearlstreet.base.text import text
@@ -19,6 +21,7 @@ from pearlstreet.workload.spec.model import (
     GitSource,
     InputItem,
     JobLimits,
+    OutputItem,
     PerTask,
     Retries,
 )
@@ -32,10 +35,12 @@ from pearlstreet.workload.spec.rules import (
     check_environment_named,
     check_fraction,
     check_git,
+    check_input,
     check_origin,
+    check_output,
     check_per_task,
 )
-from pearlstreet.workload.spec.shapes import Field, ListKind, Section
+from pearlstreet.workload.spec.shapes import Field, ListKind, Section, ShortKind
 
 ARRAY_MAX = 100_000
 ARCHIVE = ChoiceKind(("file", "archive"))
@@ -195,11 +200,70 @@ FILE = Section(
     presence=check_origin,
 )  # fmt: skip
 
+REPOSITORY = TextKind(
+    260, re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._-]*"), text("organisation/name")
+)
+REVISION = TextKind(
+    400,
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?"),
+    text("organisation/name, and @ with a branch, tag or commit"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputKind(ShortKind):
+    """An output, whose pattern alone is written as plain text."""
+
+    def dump(self, value: object) -> object:
+        """Return the pattern alone where there is no repository."""
+        made: Any = self.section.dump(value)
+        return made["path"] if set(made) == {"path"} else made
+
+
+def expand_output(value: object, context: Context) -> object:
+    """Expand a plain pattern to an output."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+OUTPUT = Section(
+    OutputItem,
+    (
+        Field(
+            "path", PATTERN, "Pattern", "模式",
+            "Pattern of files under $PEARL_OUTPUTS.", "$PEARL_OUTPUTS 下的文件模式。",
+            required=True, example="model/**",
+        ),
+        Field(
+            "model", REPOSITORY, "Model", "模型",
+            "Model of the hub whose next revision the files become when the job succeeds; created if it does not exist.",
+            "作业成功后这些文件成为该模型的新版本；不存在时自动创建。",
+            example="acme/tiny-model",
+        ),
+        Field(
+            "dataset", REPOSITORY, "Data set", "数据集",
+            "The same for a data set.", "同上，用于数据集。",
+            example="acme/cleaned",
+        ),
+    ),
+    presence=check_output,
+)  # fmt: skip
+
 INPUT = Section(
     InputItem,
     (
         _UPLOAD,
         _SOURCE,
+        Field(
+            "dataset", REVISION, "Data set", "数据集",
+            "Data set of the hub at a branch, tag or commit; the commit is fixed when the job is submitted.",
+            "数据集在某分支、标签或提交的内容；提交作业时即固定版本。",
+            example="acme/corpus@v1",
+        ),
+        Field(
+            "model", REVISION, "Model", "模型",
+            "Model of the hub, likewise.", "模型，方式同上。",
+            example="acme/tiny-model@main",
+        ),
         Field(
             "mount", PathKind(mount=True), "Mount", "挂载路径",
             "An absolute path at which it also appears, read-only, where the sandbox can provide it.",
@@ -208,7 +272,7 @@ INPUT = Section(
         ),
         _KIND,
     ),
-    presence=check_origin,
+    presence=check_input,
 )  # fmt: skip
 
 GIT = Section(

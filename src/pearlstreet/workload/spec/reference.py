@@ -16,6 +16,7 @@ _TITLES = {
     "files[].": ("Files", "文件"),
     "git.": ("Git source", "Git 源"),
     "inputs.NAME.": ("Inputs", "输入"),
+    "outputs[].": ("Outputs", "输出"),
     "retries.": ("Retries", "重试"),
     "array.": ("Arrays", "作业数组"),
     "elastic.": ("Elastic jobs", "弹性作业"),

@@ -235,6 +235,31 @@ def check_origin(made: Attributes, where: Where, context: Context) -> None:
         context.add(where, text("Name one upload"), text("Add {name}", name="upload"))
 
 
+def check_input(made: Attributes, where: Where, context: Context) -> None:
+    """Check that an input comes from one place: an upload, a path of the submitter's machine, a data set or a model."""
+    given = [name for name in ("dataset", "model") if name in made]
+    if not given:
+        check_origin(made, where, context)
+    elif len(given) > 1 or "upload" in made or "source" in made:
+        context.add(
+            where,
+            text("An input is an upload, a data set or a model, not several of them"),
+            text("Leave out all but one"),
+        )
+    elif made.get("kind", "file") != "file":
+        context.add((*where, "kind"), text("Only uploads are archives"), text("Leave it out"))
+
+
+def check_output(made: Attributes, where: Where, context: Context) -> None:
+    """Check that an output becomes a revision of one repository at most."""
+    if "model" in made and "dataset" in made:
+        context.add(
+            where,
+            text("Files become a revision of a model or of a data set, not of both"),
+            text("Leave out model or dataset"),
+        )
+
+
 def check_array(made: Attributes, where: Where, context: Context) -> None:
     """Check that an array has either a size or values."""
     if bool(made.get("size")) == bool(made.get("values")):

@@ -118,9 +118,11 @@ JOB = Section(
             example={"DIGITS": "./digits.csv"},
         ),
         Field(
-            "outputs", ListKind(parts.PATTERN, 200, single=True), "Outputs", "输出",
+            "outputs",
+            ListKind(parts.OutputKind(parts.OUTPUT, parts.expand_output, parts.PATTERN.schema()), 200, single=True),
+            "Outputs", "输出",
             "Patterns of files under $PEARL_OUTPUTS to keep as artefacts; * within a folder, ** across folders. "
-            "Left out: everything there.",
+            "Left out: everything there. With model or dataset, the files become a revision of that repository.",
             "$PEARL_OUTPUTS 下作为产物保留的文件模式：* 匹配一级，** 跨目录；不填则全部保留。",
             example=["model/**", "metrics.json"],
         ),
@@ -235,6 +237,7 @@ def sections() -> list[tuple[Section, str]]:
         (parts.FILE, "files[]."),
         (parts.GIT, "git."),
         (parts.INPUT, "inputs.NAME."),
+        (parts.OUTPUT, "outputs[]."),
         (parts.RETRIES, "retries."),
         (parts.ARRAY, "array."),
         (parts.ELASTIC, "elastic."),
