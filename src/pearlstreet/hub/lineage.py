@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +20,6 @@ from pearlstreet.tenancy.model import Actor
 SHOWN_MAX = 1000
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 PRODUCER = "https://pearlstreet.invalid/hub"
-_RUNS = uuid.UUID("6f3c6f5e-6f0b-5e0e-9d5a-8a5f6f1f3b2d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +133,19 @@ def _event(
     return {
         "eventType": "COMPLETE" if outputs else "RUNNING",
         "eventTime": to_rfc3339(at_us),
-        "run": {"runId": str(uuid.uuid5(_RUNS, job_id))},
+        "run": {"runId": _run_id(job_id)},
         "job": {"namespace": namespace, "name": job_id},
         "inputs": [_dataset(one, namespace) for one in inputs],
         "outputs": [_dataset(one, namespace) for one in outputs],
         "producer": PRODUCER,
         "schemaURL": SCHEMA,
     }
+
+
+def _run_id(job_id: str) -> str:
+    """Return a UUID (version 8) for a job, since OpenLineage wants one for each run; equal jobs get equal ones."""
+    digits = hashlib.sha256(job_id.encode()).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-a{digits[17:20]}-{digits[20:32]}"
 
 
 def _dataset(one: LineageRevision, namespace: str) -> dict[str, object]:
