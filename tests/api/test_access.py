@@ -55,9 +55,16 @@ TIES = {
     "tied to rival": {"org": "acme", "project": "rival"},
 }
 """Keys of the owner of acme, by what they are tied to. Everything in the matrix is of acme's project default."""
+REPO = "/hub/{repo_type}/{repo_org}/{repo_name}"
 OPERATORS = ("system", "security", "audit")
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/jobs/{job}/shells"): {"command": ["true"]},
+    ("POST", "/hub"): {"name": "acme/stolen"},
+    ("PATCH", f"{REPO}"): {"gate": "auto"},
+    ("POST", f"{REPO}/refs"): {"kind": "tag", "name": "stolen"},
+    ("PUT", f"{REPO}/roles"): {"user": "stranger", "role": None},
+    ("POST", f"{REPO}/access-requests"): {"note": "stolen"},
+    ("PUT", f"{REPO}/access-requests"): {"user": "stranger", "state": "accepted"},
     ("PUT", "/jobs/{job}/shells/{shell}/size"): {"columns": 80, "rows": 24},
     ("POST", "/password"): {"current": "x", "new": "y"},
     ("POST", "/users"): {"name": "mallory", "org": "acme"},
@@ -152,7 +159,7 @@ class Acme:
             options["json"] = BODIES[route.method, path]
         if (route.method, path) == ("POST", "/uploads"):
             options["content"] = b"stolen"
-        query = {"org": "acme", "name": "h100", "draft": "true"}
+        query = {"org": "acme", "name": "h100", "draft": "true", "ref_kind": "tag", "ref_name": "stolen"}
         send = self.world.browser.send
         credential = self.world.keys.get(role or "")
         headers = {"authorization": f"Bearer {credential}"} if credential else {}
@@ -172,6 +179,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
         quote = world.post("/quotes", json=BODIES["POST", "/quotes"]).json()
         assert world.post(f"/quotes/{quote['id']}/accept", json={"offer": "1"}).status_code == 201
         series = world.post("/energy/series", "system", json=BODIES["POST", "/energy/series"]).json()
+        assert world.post("/hub", json={"name": "acme/weights"}).status_code == 201
         key = world.post("/keys", json={"label": "acme's"}).json()
         assert world.post("/orgs/acme/projects", json={"slug": "rival"}).status_code == 201
         for name, tie in TIES.items():
@@ -215,6 +223,9 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "node": "h100-0001",
                 "queue": "default",
                 "engine": "simulated",
+                "repo_type": "model",
+                "repo_org": "acme",
+                "repo_name": "weights",
                 "what_if": question["id"],
                 "quote": quote["id"],
                 "scenario": "1t-50-days",
@@ -350,6 +361,10 @@ def test_a_role_with_the_scope_reads(acme: Acme, route: RouteFacts) -> None:
         if "{shell}" in route.path and role == "member":
             assert answer.status_code == 404, "a shell is its opener's alone"
             continue
+        if "{repo_name}" in route.path and (role in OPERATORS or role == "member"):
+            kept = 403 if route.path.endswith(("/access", "/downloads")) else 200
+            assert answer.status_code == (404 if role in OPERATORS else kept), "private, of the owner"
+            continue
         if route.scope is None and any(f"{{{name}}}" in route.path for name in ("user", "key")):
             assert answer.status_code in (200, 403, 404), (role, answer.text)
         else:
@@ -368,7 +383,7 @@ def test_another_tenants_things_do_not_exist(acme: Acme, route: RouteFacts) -> N
     assert "stolen" not in answer.text
 
 
-OF_THE_PROJECT = frozenset(re.findall(r"\{(\w+)\}", "{job}{upload}{quote}{key}{artefact}"))
+OF_THE_PROJECT = frozenset(re.findall(r"\{(\w+)\}", "{job}{upload}{quote}{key}{artefact}{repo_name}"))
 """Path parameters that name something of one project."""
 
 

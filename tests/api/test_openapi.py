@@ -136,6 +136,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     world.send("PUT", "/orgs/acme/budgets", json={"monthly": "10"})
     world.send("PUT", "/orgs/acme/secrets/A", json={"value": "x"})
     world.post("/backups", "system")
+    assert world.post("/hub", json={"name": "acme/weights"}).status_code == 201
     world.send("PATCH", "/scheduling/policy", "system", json={"settings": {"depth": 900}})
     world.send("PUT", "/scheduling/queues/urgent", "system", json={"rank": -1, "settings": {"order": "fifo"}})
     held = {
@@ -176,7 +177,8 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     ids = {"org": "acme", "project": "default", "job": job, "shell": shell, "upload": upload, "key": key, "month": present_month(),
            "user": user,
            "decision": decision, "what_if": question, "quote": quote, "scenario": "1t-50-days",
-           "series": series.json()["series"]["id"], "engine": "simulated"}  # fmt: skip
+           "series": series.json()["series"]["id"], "engine": "simulated",
+           "repo_type": "model", "repo_org": "acme", "repo_name": "weights"}  # fmt: skip
     checked = 0
     for route in all_routes():
         unmade = "{artefact}" in route.path or "{provider}" in route.path or route.path.endswith("/closing")
