@@ -11,6 +11,7 @@ import pytest
 
 from pearlstreet.app.engines import make_engines
 from pearlstreet.app.settings import Settings, load_settings
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import ConfigurationError
 from pearlstreet.compute.engines.simulated import SimulatedEngine
 from pearlstreet.compute.engines.simulated.faults import parse_faults
@@ -167,6 +168,30 @@ def test_a_silent_engine_takes_no_work_and_loses_none(world: World, monkeypatch:
     assert world.get("/engines/lab", "system").json()["details"]["state"] == "answering"
     assert world.get(f"/jobs/{there}").json()["state"] == "running"
     for job in (there, after):
+        world.post(f"/jobs/{job}/cancel")
+        world.until(job, "cancelled")
+
+
+def test_maintenance_of_one_engine_leaves_the_others_working(world: World) -> None:
+    until = to_rfc3339(world.center.store.clock.now_us() + 30 * 86_400 * US_PER_S)
+    body = {"kind": "maintenance", "until": until, "reason": "switches"}
+    refused = world.post("/scheduling/windows", "system", json={**body, "engine": "absent"})
+    assert refused.status_code == 422
+    assert [one["field"] for one in refused.json()["problems"]] == ["engine"]
+    assert "lab" in refused.text
+    made = world.post("/scheduling/windows", "system", json={**body, "engine": "lab"})
+    assert made.status_code == 201, made.text
+    assert {_engine_of(held["node"]) for held in made.json()["held"]} == {"lab"}
+    assert len(made.json()["held"]) == 2
+    jobs = [world.submit(per_task=NODE, time_limit="2h", simulate="1h") for _ in range(3)]
+    for job in jobs[:2]:
+        world.until(job, "running")
+        assert {_engine_of(node) for node in _nodes_of(world, job)} == {"simulated"}
+    assert world.get(f"/jobs/{jobs[2]}").json()["state"] == "queued"
+    assert world.send("DELETE", f"/scheduling/windows/{made.json()['id']}", "system").status_code < 300
+    world.until(jobs[2], "running")
+    assert {_engine_of(node) for node in _nodes_of(world, jobs[2])} == {"lab"}
+    for job in jobs:
         world.post(f"/jobs/{job}/cancel")
         world.until(job, "cancelled")
 

@@ -43,6 +43,7 @@ QueueArg = Annotated[str, typer.Argument(help="Name of the queue", metavar="QUEU
 Until = Annotated[str, typer.Option(help="When it ends, e.g. 2026-01-31T08:00:00Z")]
 Start = Annotated[str | None, typer.Option("--from", help="When it begins (default: now)")]
 Reason = Annotated[str, typer.Option(help="Why; tenants read it")]
+OfEngine = Annotated[str | None, typer.Option("--engine", help="All nodes that this engine has now")]
 
 
 def register(app: typer.Typer) -> None:
@@ -260,15 +261,18 @@ def _held(row: results.Window) -> str:
 
 @windows.command("maintain")
 def maintain(
-    nodes: Annotated[list[str], typer.Argument(help="Nodes", metavar="NODE...")],
     until: Until,
     reason: Reason,
+    nodes: Annotated[list[str] | None, typer.Argument(help="Nodes", metavar="NODE...")] = None,
+    engine: OfEngine = None,
     start: Start = None,
     as_json: Json = False,
 ) -> None:
-    """Keep nodes free for maintenance; whose jobs it will stop is told before."""
+    """Keep nodes, or all nodes of an engine, free for maintenance; whose jobs it will stop is told before."""
     with client() as center:
-        made = center.windows.make("maintenance", until, reason, start=start, nodes=nodes)
+        made = center.windows.make(
+            "maintenance", until, reason, start=start, nodes=nodes or None, engine=engine
+        )
     _made(made, as_json)
 
 

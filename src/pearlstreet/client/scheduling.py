@@ -82,7 +82,7 @@ class Windows(Noun):
         return self._pages("/scheduling/windows", over=over, limit=limit)
 
     def make(self, kind: str, until: str, reason: str, **what: object) -> results.Window:
-        """Create a window on `nodes`, or on `cards` of a `model`; `start`: now by default; `org`: holder of a reservation."""
+        """Create a window on `nodes`, the nodes of an `engine`, or `cards` of a `model`; `start`: now by default; `org`: holder of a reservation."""
         body = given(kind=kind, until=until, reason=reason, **{"from": what.pop("start", None)}, **what)
         found: results.Window = self._send("POST", "/scheduling/windows", body)
         return found

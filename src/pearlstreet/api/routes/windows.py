@@ -51,12 +51,15 @@ class WindowOut(Out):
 
 
 class WindowIn(In):
-    """A new window: named nodes, or a number of cards of a model."""
+    """A new window: named nodes, the nodes of an engine, or a number of cards of a model."""
 
     kind: WindowKind
     from_: str | None = Field(None, alias="from", max_length=40, description="Start; by default now")
     until: str = Field(max_length=40)
     nodes: list[Annotated[str, Field(max_length=120)]] = Field(default_factory=list, max_length=10_000)
+    engine: str | None = Field(
+        None, max_length=80, description="Engine whose nodes, those that the center has now, are meant"
+    )
     model: str | None = Field(None, max_length=80)
     cards: int | None = Field(None, ge=1, le=1_000_000)
     org: str | None = Field(
@@ -133,6 +136,7 @@ async def create_window(
         until_us=read_time(body.until, "until") or 0,
         from_us=read_time(body.from_, "from"),
         nodes=tuple(body.nodes),
+        engine=body.engine,
         model=body.model,
         cards=body.cards,
         org=body.org,

@@ -53,6 +53,7 @@ def make_window(request: PageRequest, windows: WindowsService) -> PageResponse:
         until_us=until_us,
         from_us=moment_in(request, "from", zone),
         nodes=tuple(request.value("nodes").replace(",", " ").split()),
+        engine=request.value("engine") or None,
         model=request.value("model") or None,
         cards=None if cards is None else int(cards) if cards.is_integer() else -1,
         org=request.value("window_org") or None,

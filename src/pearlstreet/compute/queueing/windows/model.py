@@ -40,13 +40,15 @@ class HeldNode:
 
 @dataclass(frozen=True, slots=True)
 class WindowWish:
-    """A requested window: named nodes, or a number of cards of a model."""
+    """A requested window: named nodes, all nodes of an engine, or a number of cards of a model."""
 
     kind: WindowKind
     until_us: int
     from_us: int | None = None
     """Beginning (µs since 1970); None: now."""
     nodes: tuple[str, ...] = ()
+    engine: str | None = None
+    """Engine whose nodes, those that the center has now, are meant beside `nodes`."""
     model: str | None = None
     cards: int | None = None
     org: str | None = None
@@ -106,16 +108,17 @@ def check_wish(wish: WindowWish, now_us: int) -> None:
 
 def _of_what(wish: WindowWish) -> Iterable[Problem]:
     by_model = wish.model is not None or wish.cards is not None
+    are_named = bool(wish.nodes) or wish.engine is not None
     if wish.kind is WindowKind.MAINTENANCE:
-        if by_model or not wish.nodes:
-            yield Problem("nodes", text("Name the nodes that are under maintenance"))
+        if by_model or not are_named:
+            yield Problem("nodes", text("Name the nodes that are under maintenance, or an engine"))
         if wish.org is not None:
             yield Problem("org", text("Maintenance is for nobody; make it a reservation, or leave org out"))
         return
     if wish.org is None:
         yield Problem("org", text("Say for which organisation it is"))
-    if by_model == bool(wish.nodes):
-        yield Problem("nodes", text("Name either nodes, or a model and how many cards of it"))
+    if by_model == are_named:
+        yield Problem("nodes", text("Name either nodes or an engine, or a model and how many cards of it"))
     elif by_model and (wish.model is None or wish.cards is None or wish.cards < 1):
         yield Problem("cards", text("Name both: a model, and at least 1 card of it"))
 

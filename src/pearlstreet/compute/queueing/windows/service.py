@@ -59,6 +59,7 @@ def make_window(store: Store, actor: Actor, wish: WindowWish) -> PoolWindow:
         tx.execute(sa.insert(windows).values(**columns, nodes=held_json(made.held)))
         details = {
             "nodes": [held.node for held in made.held][:50],
+            "engine": wish.engine,
             "model": made.model,
             "cards": made.cards,
             "from_us": made.from_us,
@@ -115,7 +116,8 @@ def list_windows(
 def _held(tx: Tx, wish: WindowWish) -> tuple[HeldNode, ...]:
     if wish.model is not None and wish.cards is not None:
         return pick_cards(cards_at(tx, wish.from_us or tx.now_us, wish.until_us), wish.model, wish.cards)
-    known = {node.report.name for node in all_nodes(tx)}
+    nodes = all_nodes(tx)
+    known = {node.report.name for node in nodes}
     problems = []
     for index, name in enumerate(wish.nodes):
         if name not in known:
@@ -124,9 +126,15 @@ def _held(tx: Tx, wish: WindowWish) -> tuple[HeldNode, ...]:
             problems.append(
                 Problem(f"nodes[{index}]", text("There is no node {name}", name=name[:80]), hint=hint)
             )
+    own = [node.report.name for node in nodes if node.engine == wish.engine and node.present]
+    if wish.engine is not None and not own:
+        engines = sorted({node.engine for node in nodes if node.present})
+        hint = text("Engines with nodes: {names}", names=", ".join(engines) or "-")
+        problem = text("No engine {name} has nodes", name=wish.engine[:80])
+        problems.append(Problem("engine", problem, hint=hint))
     if problems:
         raise InvalidInput(text("The window cannot be set up like this"), problems=problems)
-    return tuple(HeldNode(name) for name in dict.fromkeys(wish.nodes))
+    return tuple(HeldNode(name) for name in dict.fromkeys((*wish.nodes, *own)))
 
 
 def _note(tx: Tx, actor: Actor, action: str, window: PoolWindow, details: Mapping[str, object]) -> None:
