@@ -87,6 +87,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/orgs/{org}/billing"): {"name": "stolen"},
     ("PUT", "/billing"): {},
     ("POST", "/nodes/{node}/drain"): {},
+    ("POST", "/burn-ins"): {"all": True},
     ("PUT", "/nodes/{node}/health"): {"automatic": False},
     ("POST", "/nodes/{node}/benchmarks"): {"result": {}},
     ("PUT", "/quotas"): {"org": "acme", "resource": "cards", "maximum": 1},

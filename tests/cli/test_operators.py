@@ -27,6 +27,25 @@ def test_a_drained_node_gets_no_work(center: Center, ada: Pearl) -> None:
     assert "drained" not in ada.right("nodes").out
 
 
+def test_health_rules_of_a_node_are_switched_and_a_burn_in_needs_an_organisation(
+    center: Center, ada: Pearl
+) -> None:
+    system = center.as_("system")
+    try:
+        shown = system.right("nodes", "health", "h100-0001", "--no-rules")
+        assert "h100-0001: health rules only warn" in shown.err
+        (row,) = system.right("nodes", "health", "h100-0001", "--json").value
+        assert (row["health"]["automatic"], row["health"]["level"]) == (False, "ok")
+    finally:
+        system.right("nodes", "health", "h100-0001", "--rules")
+    assert "no node gpu-99" in system("nodes", "health", "gpu-99").err
+    assert system("nodes", "health", "--rules").code != 0, "which node, it must say"
+    refused = system("bench", "node", "--all")
+    assert refused.code != 0
+    assert "organisation" in refused.err
+    assert ada("bench", "node", "h100-0001").code != 0
+
+
 def test_quotas_and_shares(center: Center, ada: Pearl) -> None:
     system = center.as_("system")
     system.right("quotas", "set", "cards", "--org", "acme", "--maximum", "8")

@@ -112,6 +112,7 @@ SHARED: Mapping[str, str] = {
     "ledger_site": "the centre as a seller",
     "meta": "the centre's own settings",
     "named_leases": "leases of servers",
+    "burn_ins": "measurements of the centre's nodes",
     "node_health": "health of the centre's machines",
     "nodes": "the centre's machines",
     "notice_told": "references against telling a thing twice; nothing reads them but the loops",

@@ -41,6 +41,7 @@ QUERY: Mapping[str, list[str]] = {
     "attempt": ["{attempt:0}"], "engine": ["simulated"], "org": ["{org:0}", "{org:1}"], "user": ["{user:0}"],
     "owner": ["{repo_org:0}"], "search": ["{marker}"], "revision": ["main"], "folder": ["{marker}"],
     "repo_type": ["model", "dataset"],
+    "node": ["h100-0001"],
 }  # fmt: skip
 """Values of query parameters; `{job:4}` is the tenant's fifth job."""
 LEFT_OUT = frozenset({"cursor", "follow"})

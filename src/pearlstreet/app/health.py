@@ -19,6 +19,7 @@ KEYS: Mapping[str, str] = {
     "Default 3600.",
     "dcgm_url": "URL of dcgm-exporter on each node, with `{node}` for the node's name, such as `http://{node}:9400/metrics`. "
     "Left out: counters come from engines alone.",
+    "org": "Organisation in which burn-ins of nodes run; they are not billed. Left out: there are none.",
     "rules": "A table of counters, each with `warn`, `drain` (increase, or `false`: never) and `window_h` (hours, 1 to 24).",
 }
 """Keys of the table with their descriptions."""
@@ -31,11 +32,13 @@ def health_from_settings(table: Mapping[str, object]) -> HealthSettings:
     for key in table:
         if key not in KEYS:
             raise _wrong(key, text("It is no key of this table; keys are: {names}", names=", ".join(KEYS)))
-    drains, url = table.get("drains", True), table.get("dcgm_url", "")
+    drains, url, org = table.get("drains", True), table.get("dcgm_url", ""), table.get("org", "")
     if not isinstance(drains, bool):
         raise _wrong("drains", text("It must be true or false"))
     if not isinstance(url, str) or (url and not url.startswith(("http://", "https://"))):
         raise _wrong("dcgm_url", text("It must be a URL that begins with http:// or https://"))
+    if not isinstance(org, str):
+        raise _wrong("org", text("It must be the name of an organisation"))
     quiet_s = _number("quiet_s", table.get("quiet_s", HealthPolicy().quiet_s), most=30 * 86_400)
     rules = table.get("rules", {})
     if not isinstance(rules, Mapping):
@@ -48,7 +51,7 @@ def health_from_settings(table: Mapping[str, object]) -> HealthSettings:
                 text("There is no such counter; counters: {names}", names=", ".join(known)),
             )
         known[counter] = _rule(known[counter], limits)
-    return HealthSettings(HealthPolicy(drains, quiet_s, tuple(known.values())), url)
+    return HealthSettings(HealthPolicy(drains, quiet_s, tuple(known.values())), url, org)
 
 
 def _rule(rule: HealthRule, limits: object) -> HealthRule:

@@ -274,6 +274,7 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         builds_at_once=settings.builds_at_once,
         org_builds_at_once=settings.org_builds_at_once,
         builds_billed=settings.builds_billed,
+        burn_in_org=health_from_settings(settings.health).burn_in_org,
         checkpoint_upload_s=settings.checkpoint_upload_s,
         checkpoints_kept_s=settings.checkpoints_kept_days * 86_400,
         org_checkpoint_bytes_max=int(settings.org_checkpoint_gib * (1 << 30)),

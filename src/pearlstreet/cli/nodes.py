@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,12 +26,14 @@ from pearlstreet.cli.profile import client
 
 if TYPE_CHECKING:
     from pearlstreet.client import results
+    from pearlstreet.client.client import Client
     from pearlstreet.compute.hardware.bench.node import Progress
     from pearlstreet.compute.hardware.bench.result import BenchResult, Measurement
 
 nodes = typer.Typer(help="Machines: list, drain, undrain.", invoke_without_command=True)
 bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
 NAMES_SHOWN = 5
+BURN_IN_POLL_S = 2.0
 NodeArg = Annotated[str, typer.Argument(help="Node", metavar="NODE")]
 
 
@@ -273,13 +276,24 @@ def accelerators(
 
 @bench.command("node")
 def bench_node(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Nodes of the center; this machine when left out", metavar="[NODE]..."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All nodes of the center")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the results of nodes of the center")
+    ] = True,
     budget_s: Annotated[
         float, typer.Option("--budget-s", help="How long to measure, in seconds", min=1)
     ] = 20.0,
     keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep the result at the center")] = True,
     as_json: Json = False,
 ) -> None:
-    """Measure matrix products per precision and memory bandwidth of this machine's CPU and accelerators."""
+    """Measure this machine's CPU and accelerators, or run a burn-in on nodes of the center as soon as they are idle."""
+    if names or every:
+        _burn_in(names or [], every=every, wait=wait, as_json=as_json)
+        return
     import json
 
     from pearlstreet.base.clock import SystemClock
@@ -298,6 +312,35 @@ def bench_node(
     _show_bench(found)
     if keep:
         done("Kept as {id} for node {node}", id=result["kept_as"], node=report.name)
+
+
+def _burn_in(names: list[str], *, every: bool, wait: bool, as_json: bool) -> None:
+    with client() as center:
+        wanted = {row["id"] for row in center.nodes.burn_in(*names, all_nodes=every)}
+        rows = _burn_ins_of(center, wanted)
+        while wait and any(row["state"] in ("waiting", "running") for row in rows):
+            time.sleep(BURN_IN_POLL_S)
+            rows = _burn_ins_of(center, wanted)
+    if as_json:
+        show_json(rows)
+        return
+    table(
+        ("Node", "State", "Figure", "Measured"),
+        [
+            (row["node"], row["state"], figure, f"{value:.4g}")
+            for row in rows
+            for figure, value in (row["figures"].items() or [("–", 0.0)])
+        ],
+        right=(3,),
+    )
+    for row in rows:
+        for problem in (*row["errors"], *row["notices"], row["message"] or ""):
+            if problem:
+                warn(f"{row['node']}: {problem}")
+
+
+def _burn_ins_of(center: Client, ids: set[str]) -> list[results.BurnIn]:
+    return [row for row in center.nodes.burn_ins() if row["id"] in ids]
 
 
 def _progress(step: Progress) -> None:

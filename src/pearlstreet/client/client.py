@@ -282,6 +282,18 @@ class Nodes(Noun):
         found: results.Drain = self._send("POST", at("nodes", node, "undrain"))
         return found
 
+    def burn_in(self, *nodes: str, all_nodes: bool = False) -> Rows[results.BurnIn]:
+        """Request a burn-in of nodes, or of all that are present."""
+        found: Rows[results.BurnIn] = self._send(
+            "POST", "/burn-ins", {"nodes": list(nodes), "all": all_nodes}
+        )["items"]
+        return found
+
+    def burn_ins(self, node: str | None = None) -> Rows[results.BurnIn]:
+        """Return the newest burn-ins of all nodes, or of one."""
+        found: Rows[results.BurnIn] = self._get("/burn-ins", node=node)["items"]
+        return found
+
     def set_health_rules(self, node: str, *, automatic: bool) -> results.NodeHealthRules:
         """Let health rules drain a node, or only warn of its errors."""
         found: results.NodeHealthRules = self._send(

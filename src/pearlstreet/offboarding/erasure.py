@@ -145,6 +145,7 @@ KEPT: Mapping[str, str] = {
     "outbox_cursors": "of the center",
     "nodes": "of the center",
     "node_health": "of the center",
+    "burn_ins": "of the center",
     "policies": "of the center; they may name the tenant by its id",
     "windows": "of the center; they may name the tenant by its id",
     "benchmarks": "of the center",

@@ -99,7 +99,7 @@ def test_a_node_is_drained_and_taken_back_when_quiet_or_checked() -> None:
     assert decide(ours, findings, history, strict, late) == "none"
     checked = NodeStanding(True, True, True, checked_us=soon, drained_us=NOW_US + US_PER_S)
     assert decide(checked, findings, history, strict, soon) == "take_back"
-    assert find_problems(forgive(history), POLICY, NOW_US) == ()
+    assert find_problems(forgive(history, NOW_US), POLICY, NOW_US) == ()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
@@ -11,10 +11,11 @@ from pydantic import Field
 
 from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.request_inputs import language_of
-from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, query
+from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
 from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.pool.burn_in_records import BurnIn, list_burn_ins
 from pearlstreet.compute.pool.health_records import NodeHealth, set_automatic
 from pearlstreet.services.nodes import NodesService, NodeUse, PoolView
 from pearlstreet.tenancy.model import Actor
@@ -292,6 +293,84 @@ async def set_node_health_rules(
         actor,
         lambda store: set_automatic(store, actor, node, automatic=body.automatic),
         lambda automatic: {"name": node, "automatic": automatic},
+    )
+
+
+class BurnInsIn(In):
+    """Nodes to be measured."""
+
+    nodes: list[Annotated[str, Field(max_length=120)]] = Field(default_factory=list, max_length=10_000)
+    all: bool = False
+    """Measure every present node."""
+
+
+class BurnInOut(Out):
+    """One burn-in of a node."""
+
+    id: str
+    node: str
+    state: Literal["waiting", "running", "done", "lost"]
+    """`waiting` until nothing runs on the node; `lost`: it left no result."""
+    requested: Time
+    requested_by: str
+    ended: Time | None
+    figures: dict[str, float]
+    errors: list[str]
+    """Wrong results that the node showed."""
+    notices: list[str]
+    message: str | None
+
+
+class BurnIns(Out):
+    """Burn-ins, newest first."""
+
+    items: list[BurnInOut]
+
+
+def _burn_ins_out(found: Sequence[BurnIn], language: str) -> dict[str, object]:
+    return {
+        "items": [
+            {
+                "id": one.id,
+                "node": one.node,
+                "state": one.state,
+                "requested": time_of(one.requested_us),
+                "requested_by": one.requested_by,
+                "ended": None if one.ended_us is None else time_of(one.ended_us),
+                "figures": dict(one.result.figures) if one.result else {},
+                "errors": list(one.result.errors) if one.result else [],
+                "notices": list(one.result.notices) if one.result else [],
+                "message": words(one.message, language),
+            }
+            for one in found
+        ]
+    }
+
+
+@router.get("/burn-ins", scope="nodes:write", responses={200: {"model": BurnIns}})
+async def list_node_burn_ins(
+    request: Request,
+    node: Annotated[str | None, Query(max_length=120, description="Only burn-ins of this node")] = None,
+    actor: Actor = CurrentActor,
+) -> Response:
+    """List the newest 200 burn-ins of nodes."""
+    language, store = language_of(request), center_of(request).store
+    return await query(
+        lambda: list_burn_ins(store, actor, node=node), lambda found: _burn_ins_out(found, language)
+    )
+
+
+@router.post("/burn-ins", scope="nodes:write", responses={200: {"model": BurnIns}})
+async def request_node_burn_ins(
+    request: Request, nodes: NodesService, body: BurnInsIn, actor: Actor = CurrentActor
+) -> Response:
+    """Measure nodes as soon as nothing runs on them. Slow or failing ones are drained by the health rules."""
+    language = language_of(request)
+    return await command(
+        request,
+        actor,
+        lambda store: nodes.request_burn_ins(store, actor, body.nodes, all_nodes=body.all),
+        lambda found: _burn_ins_out(found, language),
     )
 
 

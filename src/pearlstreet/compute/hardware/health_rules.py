@@ -72,6 +72,7 @@ class Finding:
 
     counter: str
     device: int
+    """Index of the device; -1: the whole node."""
     level: Level
     amount: float
     words: Text
@@ -102,6 +103,8 @@ class CounterHistory:
     hours: Hours = field(default_factory=dict)
     newest_us: int = 0
     """Time of the newest increase; 0: none."""
+    forgiven_us: int = 0
+    """Time at which errors and burn-ins from before ceased to count; 0: never."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the history as it is stored."""
@@ -112,6 +115,7 @@ class CounterHistory:
                 for hour, by_device in self.hours.items()
             },
             "newest_us": self.newest_us,
+            "forgiven_us": self.forgiven_us,
         }
 
 
@@ -122,7 +126,7 @@ def history_from_json(value: Mapping[str, Any]) -> CounterHistory:
         for hour, by_device in value.get("hours", {}).items()
     }
     last = {int(device): values for device, values in value.get("last", {}).items()}
-    return CounterHistory(last, hours, value.get("newest_us", 0))
+    return CounterHistory(last, hours, value.get("newest_us", 0), value.get("forgiven_us", 0))
 
 
 def add_sample(
@@ -148,7 +152,7 @@ def add_sample(
             newest_us = now_us
         last[device.index] = values
     kept = {h: values for h, values in history.hours.items() if hour - HOURS_KEPT < h < hour}
-    return CounterHistory(last, {**kept, hour: fresh} if fresh else kept, newest_us)
+    return replace(history, last=last, hours={**kept, hour: fresh} if fresh else kept, newest_us=newest_us)
 
 
 def _increase(before: Mapping[str, float] | None, now: Mapping[str, float]) -> dict[str, float]:
@@ -163,9 +167,9 @@ def _increase(before: Mapping[str, float] | None, now: Mapping[str, float]) -> d
     return found
 
 
-def forgive(history: CounterHistory) -> CounterHistory:
+def forgive(history: CounterHistory, now_us: int) -> CounterHistory:
     """Return the history without past increases, after a repair, a passed check or an operator's decision."""
-    return replace(history, hours={}, newest_us=0)
+    return replace(history, hours={}, newest_us=0, forgiven_us=now_us)
 
 
 def find_problems(history: CounterHistory, policy: HealthPolicy, now_us: int) -> tuple[Finding, ...]:
@@ -184,6 +188,11 @@ def find_problems(history: CounterHistory, policy: HealthPolicy, now_us: int) ->
             if level != "ok":
                 found.append(Finding(rule.counter, device, level, amount, _words(rule, device, amount)))
     return tuple(sorted(found, key=lambda finding: (finding.level != "drain", finding.device)))
+
+
+def burn_in_finding(words: Text) -> Finding:
+    """Return the finding of a failed burn-in."""
+    return Finding("burn_in", -1, "drain", 1.0, words)
 
 
 def _counts(rule: str, counter: str) -> bool:
@@ -264,6 +273,8 @@ class NodeStanding:
     """Whether rules may drain it; an operator can switch that off."""
     checked_us: int = 0
     """Time of the last passed burn-in; 0: none."""
+    has_failed_check: bool = False
+    """Whether the newest burn-in failed; then only a passed one brings the node back."""
     drained_us: int = 0
 
 
@@ -286,5 +297,9 @@ def decide(
     newest_us = max(history.newest_us, standing.drained_us)
     if standing.checked_us > newest_us:
         return "take_back"
-    is_quiet = policy.quiet_s > 0 and now_us - newest_us >= policy.quiet_s * US_PER_S
+    is_quiet = (
+        not standing.has_failed_check
+        and policy.quiet_s > 0
+        and now_us - newest_us >= policy.quiet_s * US_PER_S
+    )
     return "take_back" if is_quiet else "none"

@@ -7,6 +7,7 @@ from pearlstreet.compute.execution.loops import execution_loops
 from pearlstreet.compute.execution.owners import Owner, by_kind
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.jobs.builds import BuildOwner
+from pearlstreet.compute.jobs.burn_ins import BurnInOwner, burn_in_loop
 from pearlstreet.compute.jobs.deadlines import deadline_loop
 from pearlstreet.compute.jobs.garbage_collector import sweep_loop
 from pearlstreet.compute.jobs.hub_files import publish_loop
@@ -21,11 +22,12 @@ from pearlstreet.store.loop import Loop
 
 def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
     """Return all loops that drive jobs and attempts. `others`: owners of attempts of other packages."""
-    owners = by_kind(JobOwner(runtime), BuildOwner(runtime), *others)
+    owners = by_kind(JobOwner(runtime), BuildOwner(runtime), BurnInOwner(runtime), *others)
     runtime.owners.update(owners)
     execution = Execution(runtime.engines, owners, runtime.settings, runtime.blobs, runtime.engine_states)
     return (
         inventory_loop(execution),
+        burn_in_loop(runtime),
         plan_loop(runtime, owners),
         *execution_loops(execution),
         storage_loop(),

@@ -52,6 +52,8 @@ class JobsSettings(QueueingSettings):
     """Maximum number of concurrent builds of environments and sources, each with 1 CPU core and 4 GiB of memory."""
     org_builds_at_once: int = 0
     """Maximum number of concurrent builds of one organisation; 0: no limit of its own."""
+    burn_in_org: str = ""
+    """Organisation in which burn-ins of nodes run; empty: there are none."""
     builds_billed: bool = False
     """Whether the CPU and memory time of builds is billed to the project whose job requested them."""
 

@@ -109,7 +109,7 @@ def release_from_rules(tx: Tx, node: str, *, forgive_errors: bool) -> None:
         return
     values: dict[str, object] = {"drained_us": None, "changed_us": tx.now_us}
     if forgive_errors:
-        fresh = forgive(history_from_json(row["history"]))
+        fresh = forgive(history_from_json(row["history"]), tx.now_us)
         values |= {"history": fresh.to_json(), "findings": [], "level": "ok"}
     tx.execute(sa.update(node_health).where(node_health.c.node == node).values(**values))
 

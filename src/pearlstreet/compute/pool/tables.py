@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from pearlstreet.store.tables import id_column, metadata
+from pearlstreet.store.row_names import named
+from pearlstreet.store.tables import id_column, lease_columns, metadata
 
 nodes = sa.Table(
     "nodes",
@@ -30,6 +31,23 @@ node_health = sa.Table(
     sa.Column("drained_us", sa.BigInteger, nullable=True),
     sa.Column("engine_told", sa.String(500), nullable=True),
     sa.Column("changed_us", sa.BigInteger, nullable=False),
+)
+
+burn_ins = sa.Table(
+    "burn_ins",
+    metadata,
+    id_column(),
+    sa.Column("node", sa.String(120), nullable=False, index=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("requested_us", sa.BigInteger, nullable=False),
+    sa.Column("requested_by", sa.String(120), nullable=False),
+    sa.Column("attempt_id", sa.String(40), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("ended_us", sa.BigInteger, nullable=True),
+    sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
+    sa.Column("message", sa.JSON(none_as_null=True), nullable=True),
+    *lease_columns(),
+    info=named("burn", "node"),
 )
 
 benchmarks = sa.Table(

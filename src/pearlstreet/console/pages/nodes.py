@@ -12,6 +12,7 @@ from pearlstreet.compute.hardware.catalogue import catalogue
 from pearlstreet.compute.hardware.model import DeviceReport
 from pearlstreet.compute.hardware.normalise import Basis
 from pearlstreet.compute.pool import inventory
+from pearlstreet.compute.pool.burn_in_records import list_burn_ins
 from pearlstreet.compute.pool.health_records import set_automatic
 from pearlstreet.compute.pool.inventory import STATES, Node, states_of
 from pearlstreet.compute.pool.measurements import list_benchmarks
@@ -110,6 +111,7 @@ def show_one(request: PageRequest, nodes: NodesService, jobs: JobsService) -> Pa
             "job_count": len(seen),
             "others": len(use.all_jobs) - len(seen),
             "org_slugs": org_slugs(request) if several else {},
+            "burn_ins": list_burn_ins(request.store, request.actor, node=name, limit=5),
             "benchmarks": list_benchmarks(request.store, request.actor, name),
             "minimum_isolation": nodes.minimum_isolation,
             "may_write": request.actor.may("nodes:write"),
@@ -133,6 +135,13 @@ def resume(request: PageRequest) -> PageResponse:
     name = request.path_params["node"]
     inventory.undrain(request.store, request.actor, name)
     return Redirect(request.path, text("{node} is no longer drained", node=name))
+
+
+def burn_in(request: PageRequest, nodes: NodesService) -> PageResponse:
+    """Request a burn-in of a node."""
+    name = request.path_params["node"]
+    nodes.request_burn_ins(request.store, request.actor, [name])
+    return Redirect(request.path, text("{node} is measured as soon as nothing runs on it", node=name))
 
 
 def rules_on(request: PageRequest) -> PageResponse:
@@ -214,6 +223,7 @@ PAGES = (
             "drain": drain,
             "resume": resume,
             "forget": forget,
+            "burn_in": burn_in,
             "rules_on": rules_on,
             "rules_off": rules_off,
         },
