@@ -121,9 +121,10 @@ class SlurmCluster:
         self.rest_port = 0
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            self._write(more)
+            self._write("\n".join((more, self.more_conf())))
             self._mount()
             self._start_munged()
+            self.start_accounting()
             self.start("slurmctld")
             for name in self.names:
                 self.start(name)
@@ -174,6 +175,21 @@ class SlurmCluster:
         words = ("sbatch", "--parsable", "--output=/dev/null", *options, f"--wrap={script}")
         return int(self.run(*words, user=user).split(";")[0])
 
+    # -- what a cluster with more daemons adds
+
+    rest_plugins = "openapi/v0.0.38"
+
+    def more_conf(self) -> str:
+        """Return more lines of slurm.conf."""
+        return ""
+
+    def start_accounting(self) -> None:
+        """Start what slurmctld needs to be up; here nothing."""
+
+    def daemons(self) -> list[str]:
+        """Return the daemons in the order in which they end."""
+        return [*self.names, "slurmrestd", "slurmctld", "munged"]
+
     # -- daemons
 
     def start(self, name: str) -> None:
@@ -187,7 +203,7 @@ class SlurmCluster:
             api = (
                 ["-s", "slurmctld", "-d", "v0.0.42,v0.0.41,v0.0.40"]
                 if self.size.root
-                else ["-s", "openapi/v0.0.38"]
+                else ["-s", self.rest_plugins]
             )
             command = ["slurmrestd", "-a", "rest_auth/jwt", *api, "-t", "10"]
             self._spawn(name, [*command, f"127.0.0.1:{self.rest_port}"], user=REST_USER, SLURM_JWT="daemon")
@@ -222,7 +238,7 @@ class SlurmCluster:
         if "slurmctld" in self._daemons:
             with contextlib.suppress(AssertionError, TimeoutError):
                 self.cancel_everything()
-        for name in [*self.names, "slurmrestd", "slurmctld", "munged"]:
+        for name in self.daemons():
             self.stop(name)
         for pid in self._left_behind():
             with contextlib.suppress(ProcessLookupError):

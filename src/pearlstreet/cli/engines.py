@@ -13,7 +13,7 @@ from pearlstreet.cli.profile import client
 if TYPE_CHECKING:
     from pearlstreet.client import results
 
-engines = typer.Typer(help="Engines: list, show, check.", invoke_without_command=True)
+engines = typer.Typer(help="Engines: list, show, check, reconcile.", invoke_without_command=True)
 EngineArg = Annotated[str, typer.Argument(help="Engine", metavar="ENGINE")]
 
 
@@ -145,3 +145,46 @@ def _result(check: results.EngineCheck) -> str:
     if check["ok"]:
         return "good"
     return "failed" if check["blocking"] else "limited"
+
+
+@engines.command("reconcile")
+def reconcile(
+    engine: EngineArg,
+    hours: Annotated[
+        float, typer.Option("--hours", help="Attempts that ended in the last hours", min=0.01, max=8784)
+    ] = 168,
+    correct: Annotated[
+        bool, typer.Option("--correct", help="Refund what differs and charge the accounted time instead")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare metered attempts with the accounting of the engine's cluster; list those that differ by more than a second."""
+    with client() as center:
+        found = center.engines.reconcile(engine, hours=hours, correct=correct)
+    if as_json:
+        show_json(found)
+        return
+    facts(
+        {
+            "Compared": found["compared"],
+            "Not in the accounting": found["unaccounted"],
+            "Differences": len(found["differences"]),
+        }
+    )
+    table(
+        ("Attempt", "Cluster job", "Metered from", "to", "Accounted from", "to", "Excess s", "Corrected"),
+        [
+            (
+                one["attempt"],
+                one["cluster_job"],
+                time_cell(one["start"]),
+                time_cell(one["end"]),
+                time_cell(one["account_start"]),
+                time_cell(one["account_end"]),
+                f"{one['excess_s']:g}",
+                "yes" if one["corrected"] else "no",
+            )
+            for one in found["differences"]
+        ],
+        right=(6,),
+    )

@@ -27,3 +27,9 @@ class Engines(Noun):
         """Run the checks of an engine and return each with its problem and fix."""
         found: results.EngineChecks = self._send("POST", at("engines", engine, "check"))
         return found
+
+    def reconcile(self, engine: str, *, hours: float = 168, correct: bool = False) -> results.Reconciliation:
+        """Compare metered attempts of the last hours with the accounting of the engine's cluster; `correct`: correct charges."""
+        body = {"hours": hours, "correct": correct}
+        found: results.Reconciliation = self._send("POST", at("engines", engine, "reconcile"), body)
+        return found

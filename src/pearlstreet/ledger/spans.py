@@ -70,10 +70,15 @@ class Use:
 
 def spans_of(tx: Tx, org_id: str, reference: str) -> Sequence[Use]:
     """Return all spans of an organisation under a reference (a job), oldest first."""
+    return uses_where(tx, streams.c.org_id == org_id, streams.c.reference == reference)
+
+
+def uses_where(tx: Tx, *conditions: sa.ColumnElement[bool]) -> Sequence[Use]:
+    """Return the spans whose streams meet all conditions, oldest first."""
     query = (
         sa.select(spans, streams)
         .join_from(spans, streams, spans.c.stream_id == streams.c.id)
-        .where(streams.c.org_id == org_id, streams.c.reference == reference)
+        .where(*conditions)
         .order_by(spans.c.id)
     ).set_label_style(sa.LABEL_STYLE_TABLENAME_PLUS_COL)
     return [_use(row) for row in tx.rows(query)]

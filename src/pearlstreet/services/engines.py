@@ -7,18 +7,24 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import NotFound
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.base.errors import Conflict, NotFound, Unavailable
 from pearlstreet.base.outcome import Done
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.engines.accounts import AccountedEngine
 from pearlstreet.compute.engines.checks import CheckedEngine, EngineCheck
 from pearlstreet.compute.engines.protocol import Capabilities, Engine
 from pearlstreet.compute.execution.engine_states import EngineState
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT
+from pearlstreet.compute.execution.reconciliation import Difference as Difference
+from pearlstreet.compute.execution.reconciliation import Reconciliation as Reconciliation
+from pearlstreet.compute.execution.reconciliation import reconcile
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.nodes import node_uses
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.pool.capacity import pool_capacity
 from pearlstreet.compute.pool.inventory import Node, all_nodes, latest_benchmarks
+from pearlstreet.store import audit
 from pearlstreet.store.core import Tx
 from pearlstreet.store.service import StoreService
 from pearlstreet.tenancy.model import Actor
@@ -26,6 +32,9 @@ from pearlstreet.tenancy.model import Actor
 OPERATE = "settings:read"
 """Scope with which all of an engine is shown; without it only its name and what it can do."""
 CHECK = "nodes:write"
+CORRECT = "credit:write"
+RECONCILED_H = 168.0
+"""Hours of which attempts are compared with their cluster's accounting by default."""
 _CAPABILITIES = ("runs_code", "images", "fractions", "multi_node", "shells")
 
 
@@ -86,6 +95,49 @@ class EnginesService(StoreService):
         actor.require(CHECK)
         engine = self._engine(name)
         return [answers(engine), *(engine.checks() if isinstance(engine, CheckedEngine) else ())]
+
+    def reconcile_engine(
+        self, actor: Actor, name: str, *, hours: float = RECONCILED_H, correct: bool = False
+    ) -> Reconciliation:
+        """Compare the metered time of attempts that ended in the last hours with the accounting of the engine's cluster.
+
+        `correct`: refund what was charged for attempts that differ, and charge the accounted time instead. Raises Forbidden
+        without nodes:write (to correct, credit:write too), NotFound, Conflict for an engine without accounting, Unavailable.
+        """
+        actor.require(CHECK)
+        if correct:
+            actor.require(CORRECT)
+        engine = self._engine(name)
+        if not isinstance(engine, AccountedEngine):
+            raise Conflict(
+                text("The engine {name} drives nothing that keeps accounts of its own", name=name),
+                hint=text("Slurm keeps them, with slurmdbd"),
+            )
+        since_us = self.store.clock.now_us() - int(hours * 3600 * US_PER_S)
+        told = engine.accounts(since_us)
+        if not isinstance(told, Done):
+            raise Unavailable(told.reason)
+
+        def compare(tx: Tx) -> Reconciliation:
+            found = reconcile(tx, name, told.value, since_us, correct=correct)
+            corrected = sum(one.corrected for one in found.differences)
+            if corrected:
+                details = {"attempts": corrected}
+                audit.record(
+                    tx,
+                    actor=actor.label,
+                    action="engine.reconcile",
+                    target=name,
+                    org_id=None,
+                    details=details,
+                )
+            return found
+
+        return self.store.write(compare) if correct else self.store.read(compare)
+
+    def has_accounts(self, name: str) -> bool:
+        """Return whether the cluster of an engine keeps accounts of its own."""
+        return isinstance(self.runtime.engines.get(name), AccountedEngine)
 
     def _engine(self, name: str) -> Engine:
         engine = self.runtime.engines.get(name)

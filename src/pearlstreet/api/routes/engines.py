@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import Request, Response
+from pydantic import Field
 
-from pearlstreet.api.models import Out, Time, time_of, words
+from pearlstreet.api.models import In, Out, Time, time_of, words
 from pearlstreet.api.request_inputs import language_of
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, command, query
+from pearlstreet.base.clock import US_PER_S
 from pearlstreet.compute.engines.checks import EngineCheck
-from pearlstreet.services.engines import EngineDetails, EnginesService, ListedEngine
+from pearlstreet.services.engines import RECONCILED_H, Difference, EngineDetails, EnginesService, ListedEngine
 from pearlstreet.tenancy.model import Actor
 
 router = SecuredRouter("/engines", "nodes")
@@ -158,5 +160,84 @@ async def check_engine(
             "engine": engine,
             "ok": not any(check.problem is not None and check.blocking for check in checks),
             "checks": [_check_out(check, language) for check in checks],
+        },
+    )
+
+
+class ReconcileIn(In):
+    """What to compare, and whether to correct the charges of attempts that differ."""
+
+    hours: float = Field(RECONCILED_H, gt=0, le=8784)
+    """Attempts that ended in the last hours."""
+    correct: bool = False
+    """Refund what was charged and charge the accounted time instead; needs credit:write."""
+
+
+class AccountDifferenceOut(Out):
+    """An attempt whose metered time differs by more than a second from what the cluster accounts."""
+
+    attempt: str
+    owner: str
+    org: str
+    cluster_job: str
+    """Number of its job on the cluster."""
+    start: Time
+    end: Time
+    account_start: Time
+    account_end: Time
+    excess_s: float
+    """Time metered beyond what the cluster accounts; below 0: less was metered."""
+    corrected: bool
+    """Whether its charges were corrected by this request."""
+
+
+class ReconciliationOut(Out):
+    """Comparison of metered attempts with the accounting of the engine's cluster."""
+
+    engine: str
+    compared: int
+    unaccounted: int
+    """Metered attempts that the accounting does not have."""
+    differences: list[AccountDifferenceOut]
+
+
+def _difference_out(one: Difference) -> dict[str, object]:
+    return {
+        "attempt": one.attempt_id,
+        "owner": one.owner_id,
+        "org": one.org_id,
+        "cluster_job": one.job,
+        "start": time_of(one.start_us),
+        "end": time_of(one.end_us),
+        "account_start": time_of(one.account_start_us),
+        "account_end": time_of(one.account_end_us),
+        "excess_s": round(one.excess_us / US_PER_S, 3),
+        "corrected": one.corrected,
+    }
+
+
+@router.post(
+    "/{engine}/reconcile", scope="nodes:write", at_center=True, responses={200: {"model": ReconciliationOut}}
+)
+async def reconcile_engine(
+    request: Request,
+    engine: str,
+    engines: EnginesService,
+    body: ReconcileIn | None = None,
+    actor: Actor = CurrentActor,
+) -> Response:
+    """Compare metered attempts with the accounting of the engine's cluster, such as Slurm's, and correct charges if asked."""
+    wanted = body or ReconcileIn(hours=RECONCILED_H, correct=False)
+    return await command(
+        request,
+        actor,
+        lambda store: engines.on(store).reconcile_engine(
+            actor, engine, hours=wanted.hours, correct=wanted.correct
+        ),
+        lambda found: {
+            "engine": engine,
+            "compared": found.compared,
+            "unaccounted": found.unaccounted,
+            "differences": [_difference_out(one) for one in found.differences],
         },
     )

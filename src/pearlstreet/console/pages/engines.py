@@ -8,7 +8,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.checks import EngineCheck
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, View
-from pearlstreet.services.engines import CHECK, EnginesService
+from pearlstreet.services.engines import CHECK, CORRECT, EnginesService, Reconciliation
 
 PLACEMENTS: dict[str, Text] = {
     "device": text("nodes and devices by the center"),
@@ -33,7 +33,24 @@ def check(request: PageRequest, engines: EnginesService) -> PageResponse:
     return _one(request, engines, engines.check_engine(request.actor, request.path_params["engine"]))
 
 
-def _one(request: PageRequest, engines: EnginesService, checks: Sequence[EngineCheck] | None) -> View:
+def reconcile(request: PageRequest, engines: EnginesService) -> PageResponse:
+    """Compare metered time with the accounting of the engine's cluster."""
+    found = engines.reconcile_engine(request.actor, request.path_params["engine"])
+    return _one(request, engines, None, found)
+
+
+def correct(request: PageRequest, engines: EnginesService) -> PageResponse:
+    """Compare, and correct the charges of attempts that differ."""
+    found = engines.reconcile_engine(request.actor, request.path_params["engine"], correct=True)
+    return _one(request, engines, None, found)
+
+
+def _one(
+    request: PageRequest,
+    engines: EnginesService,
+    checks: Sequence[EngineCheck] | None,
+    reconciled: Reconciliation | None = None,
+) -> View:
     engine = engines.get_engine(request.actor, request.path_params["engine"])
     return View(
         "engine.html",
@@ -43,6 +60,9 @@ def _one(request: PageRequest, engines: EnginesService, checks: Sequence[EngineC
             "checks": checks,
             "placements": PLACEMENTS,
             "may_check": request.actor.may(CHECK),
+            "reconciled": reconciled,
+            "has_accounts": engines.has_accounts(engine.name),
+            "may_correct": request.actor.may(CORRECT),
         },
     )
 
@@ -55,5 +75,11 @@ PAGES = (
         scope="nodes:read",
         menu=MenuPlace(MenuGroup.CENTER, 2, "nodes", "w"),
     ),
-    ConsolePage("/engines/{engine}", text("Engine"), show_one, scope="nodes:read", actions={"check": check}),
+    ConsolePage(
+        "/engines/{engine}",
+        text("Engine"),
+        show_one,
+        scope="nodes:read",
+        actions={"check": check, "reconcile": reconcile, "correct": correct},
+    ),
 )

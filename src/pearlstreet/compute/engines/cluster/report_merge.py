@@ -116,6 +116,8 @@ def _ended(
     started = _started_us(states, view)
     told = [state["ended_us"] for state in states if state is not None and state.get("ended_us")]
     ended = _within(max(told) if whole and told else view.end_s * US_PER_S if view.end_s else now_us, view)
+    if view.end_s is not None:
+        ended = max(ended, view.end_s * US_PER_S)
     if started is not None:
         ended = max(ended, started)
     over = tuple(_over(task, started, ended) for task in tasks)
@@ -216,7 +218,11 @@ def _over(task: TaskReport, started: int | None, ended: int) -> TaskReport:
 def _started_us(states: Sequence[State | None], view: ClusterView) -> int | None:
     """Return when the last task of the gang started, within the times that the cluster gives; None: not all have."""
     starts = [state["started_us"] for state in states if state is not None and state.get("started_us")]
-    return _within(max(starts), view) if len(starts) == len(states) else None
+    if len(starts) != len(states):
+        return None
+    started = _within(max(starts), view)
+    # The job has its machines from the cluster's start on, which counts; the node's clock gives the fraction of the second.
+    return started if view.start_s is None else min(started, (view.start_s + 1) * US_PER_S)
 
 
 def _within(at_us: int, view: ClusterView) -> int:

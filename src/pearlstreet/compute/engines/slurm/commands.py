@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from pearlstreet.compute.engines.cluster.file_user import find_user
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
-from pearlstreet.compute.engines.slurm.parsing import parse_jobs, parse_nodes
+from pearlstreet.compute.engines.slurm.parsing import SACCT_FIELDS, parse_jobs, parse_nodes, parse_sacct
 from pearlstreet.compute.engines.slurm.requests import sbatch_options
 from pearlstreet.compute.engines.slurm.transport import NotReachedError, RejectedError, UncertainError
 from pearlstreet.compute.hardware.access import CommandResult
@@ -92,6 +93,19 @@ class CommandTransport:
     def show_config(self) -> str:
         """Return what Slurm says of its configuration. Raises NotReachedError."""
         return self._read("scontrol", "show", "config")
+
+    def accounts(self, since_s: int) -> Sequence[SlurmJob]:
+        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_s))
+        command = [
+            "sacct",
+            "--noheader",
+            "--parsable2",
+            "--allocations",
+            "--allusers",
+            f"--starttime={since}",
+        ]
+        told = self._read("env", "TZ=UTC", "SLURM_TIME_FORMAT=%s", *command, f"--format={SACCT_FIELDS}")
+        return parse_sacct(told)
 
     def close(self) -> None:
         close = getattr(self._host, "close", None)

@@ -16,6 +16,7 @@ from pearlstreet.base.clock import US_PER_S, Clock
 from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, from_json, text
 from pearlstreet.base.units import GIB
+from pearlstreet.compute.engines.accounts import JobAccount
 from pearlstreet.compute.engines.change_log import ChangeLog
 from pearlstreet.compute.engines.cluster import node_folders
 from pearlstreet.compute.engines.cluster.file_user import FileUser, as_user, find_user
@@ -60,7 +61,7 @@ from pearlstreet.compute.engines.slurm.inventory import (
     kinds_by_model,
     report_node,
 )
-from pearlstreet.compute.engines.slurm.lookup import jobs_by_attempt, own_job, view_of
+from pearlstreet.compute.engines.slurm.lookup import accounts_by_attempt, jobs_by_attempt, own_job, view_of
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
 from pearlstreet.compute.engines.slurm.states import JobPhase, node_problem
 from pearlstreet.compute.engines.slurm.transport import (
@@ -844,6 +845,19 @@ class SlurmEngine:
         """Return the record of an attempt after a look at whether it has ended."""
         self.probe(attempt_id)
         return self._journal.get(attempt_id)
+
+    # -- accounting
+
+    def accounts(self, since_us: int) -> Outcome[Sequence[JobAccount]]:
+        """Return what Slurm's accounting says of attempts that ended since then."""
+        try:
+            jobs = self._slurm.accounts(since_us // US_PER_S)
+            journalled = {record.attempt_id: record.job for record in self._journal.all() if record.job}
+        except TransportError as error:
+            return Retry(RETRY_S, _slurm_said(error))
+        except OSError as error:
+            return Retry(RETRY_S, _unreadable(error))
+        return Done(tuple(accounts_by_attempt(jobs, self._users.names, journalled).values()))
 
     # -- places
 

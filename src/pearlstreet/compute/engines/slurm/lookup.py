@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from pearlstreet.base.clock import US_PER_S
+from pearlstreet.compute.engines.accounts import JobAccount
 from pearlstreet.compute.engines.cluster.report_merge import ClusterView, ViewPhase
 from pearlstreet.compute.engines.slurm.model import SlurmJob
 from pearlstreet.compute.engines.slurm.states import REQUEUED, VANISHED, JobPhase, job_end
@@ -53,3 +55,36 @@ def view_of(job: SlurmJob | None, *, is_expected: bool) -> ClusterView:
         return ClusterView(ViewPhase.RUNNING, start_s=job.start_s)
     reason, message = job_end(ends)
     return ClusterView(phase, job.start_s, job.end_s, reason, message, job.exit_code)
+
+
+def accounts_by_attempt(
+    jobs: Iterable[SlurmJob], users: Collection[str], journalled: Mapping[str, str]
+) -> dict[str, JobAccount]:
+    """Return what Slurm's accounting says of each attempt that ran and is over.
+
+    Anybody may name a job as ours, so it must be one of our users', or, where the accounting names no user because the user has
+    no association, bear the number that we were given. `journalled`: attempt → that number, where it is still known; else the
+    job that ran longest counts, since a second one of an attempt does nothing.
+    """
+    found: dict[str, JobAccount] = {}
+    for job in jobs:
+        name, start_s, end_s = job.attempt_id, job.start_s, job.end_s
+        number = journalled.get(name)
+        is_ours = (
+            name
+            and (number == str(job.job_id) or number is None)
+            and (job.user in users or (number and not job.user))
+        )
+        if (
+            not is_ours
+            or start_s is None
+            or end_s is None
+            or end_s < start_s
+            or job.phase is not JobPhase.OVER
+        ):
+            continue
+        known = found.get(name)
+        account = JobAccount(name, str(job.job_id), start_s * US_PER_S, end_s * US_PER_S)
+        if known is None or account.end_us - account.start_us > known.end_us - known.start_us:
+            found[name] = account
+    return found

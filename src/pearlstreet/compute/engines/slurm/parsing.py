@@ -49,6 +49,43 @@ def parse_job(item: Raw) -> SlurmJob:
     )
 
 
+def parse_accounts(items: Iterable[Raw]) -> list[SlurmJob]:
+    """Return the jobs that slurmdb lists; entries that cannot be read are left out."""
+    found = []
+    for item in items:
+        with contextlib.suppress(*UNREADABLE):
+            times = item["time"]
+            found.append(
+                SlurmJob(
+                    job_id=int(item["job_id"]),
+                    name=str(item.get("name") or ""),
+                    user=str(item.get("user") or (item.get("association") or {}).get("user") or ""),
+                    states=_words(item["state"]["current"]),
+                    submit_s=_number(times.get("submission")) or 0,
+                    start_s=_number(times.get("start")) or None,
+                    end_s=_number(times.get("end")) or None,
+                )
+            )
+    return found
+
+
+SACCT_FIELDS = "JobIDRaw,User,State,Submit,Start,End,JobName"
+
+
+def parse_sacct(output: str) -> list[SlurmJob]:
+    """Return the jobs in what `sacct --parsable2` writes of SACCT_FIELDS, with times in s since 1970."""
+    found = []
+    for line in output.splitlines():
+        fields = line.split("|", 6)
+        if len(fields) == 7 and fields[0].isdecimal():
+            submit_s, start_s, end_s = (int(word) if word.isdecimal() else None for word in fields[3:6])
+            states = tuple(fields[2].split()[:1])
+            found.append(
+                SlurmJob(int(fields[0]), fields[6], fields[1], states, "", (), submit_s or 0, start_s, end_s)
+            )
+    return found
+
+
 def parse_nodes(items: Iterable[Raw]) -> list[SlurmNode]:
     """Return nodes; entries that cannot be read are left out."""
     found = []

@@ -11,7 +11,7 @@ import httpx
 
 from pearlstreet.base.clock import US_PER_S, Clock
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
-from pearlstreet.compute.engines.slurm.parsing import parse_jobs, parse_nodes
+from pearlstreet.compute.engines.slurm.parsing import parse_accounts, parse_jobs, parse_nodes
 from pearlstreet.compute.engines.slurm.requests import NAMES_NODES, SUBMIT_FORMS, UPDATES_NODES
 from pearlstreet.compute.engines.slurm.tokens import TOKEN_LASTS_S, sign_token
 from pearlstreet.compute.engines.slurm.transport import NotReachedError, RejectedError, UncertainError
@@ -21,6 +21,7 @@ UNAUTHORISED = 401
 REFUSED_TOKEN = ("unspecified error", "authentication")
 """Words of Slurm for a token that it refuses: 22.05 says only "Unspecified error", 24.11 "Protocol authentication error"."""
 SIGNING_HINT = "is jwt_key the key of the cluster, and is the clock of this machine right?"
+ACCOUNTING_HINT = "accounting needs slurmdbd, and slurmrestd with openapi/dbv0.0.38 (22.05) or slurmdbd (24.11) in its option -s"
 FRESH_S = 1.0
 """Age up to which a token cannot be the reason of a failure that a new one would repair."""
 UNIX = "unix:"
@@ -74,6 +75,13 @@ class RestTransport:
 
     def cancel(self, job_id: int, user: str) -> None:
         self._call("DELETE", f"{self._find_version()}/job/{job_id}", user, ignored=GONE)
+
+    def accounts(self, since_s: int) -> Sequence[SlurmJob]:
+        path = f"/slurmdb/{self._find_version()}/jobs?start_time=uts{since_s}"
+        try:
+            return parse_accounts(self._call("GET", path, self._api_user).get("jobs") or ())
+        except NotReachedError as error:
+            raise NotReachedError(f"{error}; {ACCOUNTING_HINT}") from error
 
     def close(self) -> None:
         self._client.close()

@@ -52,6 +52,10 @@ class Transport(Protocol):
         """End a job of a user at once; without effect for one that is over or unknown."""
         ...
 
+    def accounts(self, since_s: int) -> Sequence[SlurmJob]:
+        """Return the jobs that ended or ran since then, from Slurm's accounting, with their times."""
+        ...
+
     def close(self) -> None:
         """Release connections."""
         ...

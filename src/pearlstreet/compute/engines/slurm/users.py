@@ -21,6 +21,11 @@ class TenantUsers:
         self._folder, self._pool, self._is_shared = str(folder), tuple(pool), is_shared
         self._guard = threading.Lock()
 
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of all users of organisations."""
+        return self._pool
+
     def user_of(self, tenant_id: str) -> FileUser | Refused:
         """Return a tenant's user, a free one of the pool for a tenant that has none. Raises OSError."""
         with self._guard:
