@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 
 from pearlstreet.app.engines import make_engines
 from pearlstreet.app.settings import Settings, load_settings
@@ -17,6 +18,9 @@ from pearlstreet.compute.engines.simulated import SimulatedEngine
 from pearlstreet.compute.engines.simulated.faults import parse_faults
 from pearlstreet.compute.execution import engine_states
 from pearlstreet.compute.execution.inventory_loop import take_inventory
+from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.jobs.build_requests import BUILD
+from pearlstreet.compute.queueing.tables import waiting
 from tests.api.world import World, a_world
 
 ENGINES = {
@@ -254,3 +258,21 @@ def test_wrong_tables_stop_the_start_with_the_place(
     settings = load_settings(tmp_path, {}, {})
     with pytest.raises(ConfigurationError, match=said):
         make_engines(settings, world.center.store)
+
+
+def test_an_environment_is_built_where_code_runs_and_the_build_waits_in_the_same_table(world: World) -> None:
+    environment = {"packages": ["pearlstreet-has-no-such-package"]}
+    job = world.submit(environment=environment, per_task={"cpus": 1, "memory_gib": 0.1})
+    query = sa.select(attempts).where(attempts.c.owner_kind == BUILD)
+    requests = sa.select(waiting.c.request).where(waiting.c.owner_kind == BUILD)
+    store = world.center.store
+    (request,) = store.read(lambda tx: tx.execute(requests).scalars().all())
+    assert request["engines"] == ["local"]
+    for _ in range(20):
+        world.step()
+        if store.read(lambda tx: tx.rows(query)):
+            break
+    (build,) = store.read(lambda tx: tx.rows(query))
+    assert build["engine"] == "local" and build["hold_id"] is None
+    assert not store.read(lambda tx: tx.execute(requests).scalars().all())
+    assert world.post(f"/jobs/{job}/cancel").status_code < 300

@@ -203,6 +203,11 @@ def stored_but_not_counted() -> AbstractContextManager[None]:
     return _put(collecting, "change_level", lambda tx, org_id, project_id, more_bytes: None)
 
 
+def request_left_behind() -> AbstractContextManager[None]:
+    """The waiting request stays when an attempt is placed for it."""
+    return _put(plan_applier, "withdraw_request", lambda tx, owner_id: None)
+
+
 BUGS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     bug.__name__: bug
     for bug in (
@@ -224,5 +229,6 @@ BUGS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
         statement_of_everybody,
         jobs_of_everybody,
         stored_but_not_counted,
+        request_left_behind,
     )
 }

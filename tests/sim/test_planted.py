@@ -8,6 +8,10 @@ from pearlstreet.sim.run import Outcome, run_seed
 from tests.sim.planted import BUGS
 
 SEEN_AS = {
+    "request_left_behind": {
+        "what is queued has one waiting request, and only that",
+        "a loop fails only when its store does",
+    },
     "charged_twice": {"a loop fails only when its store does", "use is charged once"},
     "devices_freed_at_the_request_to_stop": {
         "devices are held by what lives",

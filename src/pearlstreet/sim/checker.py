@@ -107,10 +107,33 @@ class Checker:
                 "a state changes by a noted move",
                 f"{job_id} is {state}, its moves end at {known}",
             )
+        self._requests()
         names = self._rows("SELECT name FROM jobs WHERE array_id IS NULL GROUP BY name HAVING count(*) > 1")
         must(not names, "a repeated submit is one job", names)
         given_up = self._rows("SELECT loop, row_id, last_error FROM loop_failures WHERE quarantined")
         must(not given_up, "no row is given up", given_up)
+
+    def _requests(self) -> None:
+        """Check that each queued job and wanted build has one row in the table of waiting requests, and nothing else has one."""
+        wrong = self._rows(
+            "SELECT j.id, j.state, w.id FROM jobs j LEFT JOIN waiting w ON w.id = j.id"
+            " WHERE (CASE WHEN j.array_size IS NULL THEN j.state = 'queued'"
+            " ELSE j.state NOT IN ('succeeded', 'failed', 'cancelled') END) != (w.id IS NOT NULL) LIMIT 3"
+        )
+        wrong += self._rows(
+            "SELECT p.id, p.state, w.id FROM preparations p LEFT JOIN waiting w ON w.id = p.id"
+            " WHERE (p.state = 'wanted') != (w.id IS NOT NULL) LIMIT 3"
+        )
+        wrong += self._rows(
+            "SELECT id, owner_kind, id FROM waiting WHERE id NOT IN (SELECT id FROM jobs)"
+            " AND id NOT IN (SELECT id FROM preparations) LIMIT 3"
+        )
+        must(not wrong, "what is queued has one waiting request, and only that", wrong)
+        spanning = self._rows(
+            "SELECT attempt_id FROM allocations JOIN nodes ON nodes.name = allocations.node"
+            " GROUP BY attempt_id HAVING count(DISTINCT nodes.engine) > 1"
+        )
+        must(not spanning, "no gang spans engines", spanning)
 
     def _events(self, who: str) -> list[str]:
         """Check new state transitions against the state tables, and return the ids of attempts that were placed."""

@@ -68,3 +68,19 @@ def test_domains_survive_json_and_older_snapshots_have_one() -> None:
     assert snapshot_from_json(written).nodes.domain.tolist() == [0, 0, 1, 1]
     del written["nodes"]["domain"]
     assert snapshot_from_json(written).nodes.domain.tolist() == [0, 0, 0, 0]
+
+
+def test_a_job_that_names_an_engine_waits_for_it_though_another_is_free() -> None:
+    named = job("n", replace(cards(8), domains=("a",)))
+    held = [holds("x", "a1", range(8)), holds("y", "a2", range(1))]
+    answer = run(nodes=_two_engines(), running=held, waiting=[named, job("any", cards(8), submitted_us=9)])
+    assert started(answer) == ["any"]
+    why = reason(answer, "n")
+    assert why.code is Code.CAPACITY and "a2" in str(why.details[0].message)
+
+
+def test_a_job_that_names_an_engine_without_its_model_is_told_so() -> None:
+    answer = run(nodes=_two_engines(), waiting=[job("n", replace(cards(8), domains=("c", "d")))])
+    why = reason(answer, "n")
+    assert why.code is Code.IMPOSSIBLE
+    assert "it runs on engines c, d only, which have no accelerator named" in str(why.message)
