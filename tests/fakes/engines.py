@@ -81,6 +81,9 @@ class Wrapped:
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         return self._count("stop", lambda: self.inner.stop(attempt_id, grace_s=grace_s))
 
+    def drain(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        return self._count("drain", lambda: self.inner.drain(attempt_id, grace_s=grace_s))
+
     def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:
         return self._count(
             "read_log", lambda: self.inner.read_log(attempt_id, rank, offset=offset, limit=limit)

@@ -82,6 +82,9 @@ class FaultyEngine:
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         return self._call("stop", attempt_id, lambda: self._engine.stop(attempt_id, grace_s=grace_s))
 
+    def drain(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        return self._call("drain", attempt_id, lambda: self._engine.drain(attempt_id, grace_s=grace_s))
+
     def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:
         def act() -> Outcome[LogChunk]:
             return self._engine.read_log(attempt_id, rank, offset=offset, limit=limit)

@@ -11,6 +11,7 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.engines.placing import TOLERANCE, FreeMachines, is_open, modes_of
 from pearlstreet.compute.engines.placing import device_share as device_share
 from pearlstreet.compute.engines.protocol import AttemptOrder, NodeReport, PlacementMode, TaskOrder
+from pearlstreet.compute.engines.services import bad_service
 from pearlstreet.compute.hardware.isolation import is_enough, shortfall
 from pearlstreet.objects.model import BlobReference
 
@@ -101,7 +102,7 @@ def _bad_form(order: AttemptOrder) -> Refused | None:
             )
     if order.limits.time_s is not None and order.limits.time_s <= 0:
         return Refused("bad_limit", text("The time limit must be more than zero"))
-    return None
+    return None if order.service is None else bad_service(order.service)
 
 
 def _bad_paths(order: AttemptOrder) -> Refused | None:

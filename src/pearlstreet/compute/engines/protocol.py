@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 from pearlstreet.base.outcome import Outcome
 from pearlstreet.base.text import Text
+from pearlstreet.compute.engines.services import Endpoint as Endpoint
+from pearlstreet.compute.engines.services import ServiceOrder as ServiceOrder
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
 from pearlstreet.compute.engines.staging.model import RestoredEntry, StagerReport, StagerTask
 from pearlstreet.compute.hardware.isolation import Isolation as Isolation
@@ -173,6 +175,8 @@ class AttemptOrder:
     restore: tuple[RestoredEntry, ...] | None = None
     """Content of the checkpoint folder, which an attempt on another engine left; None: this engine's is the newest."""
     purpose: Literal["job", "environment", "source", "image"] = "job"
+    service: ServiceOrder | None = None
+    """Ports, probes and restarts of an attempt that runs until it is stopped; None: it is no service."""
     minimum_isolation: Isolation = "none"
     """Weakest isolation accepted; nodes with a weaker one refuse the order with the code `isolation`."""
     simulate_s: float | None = None
@@ -198,6 +202,12 @@ class TaskReport:
     """Node where it runs or ran; empty while the engine has not chosen one."""
     devices: tuple[int, ...] = ()
     """Indices of its devices on that node."""
+    restarts: int = 0
+    """Number of restarts, of a task of a service. A restart leaves the task running."""
+    is_ready: bool = False
+    """Whether it takes requests, of a running task of a service."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """Addresses of the ports of a running task of a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +237,7 @@ class Observation:
     cursor: str
     """Position from which the next observation continues."""
     reports: Sequence[AttemptReport]
-    """Reports of the attempts that appeared or changed: in state, number of running tasks, start or end.
+    """Reports of the attempts that appeared or changed: in state, place, readiness, restarts, start or end.
 
     The growing use of a running attempt is no change. Reports may be repeated.
     """
@@ -300,6 +310,8 @@ class Capabilities:
     """Maximum number of attempts that may wait there for machines at a time; None: no limit. For an engine with a queue of its own."""
     shells: bool = False
     """Whether people can run commands inside a running task."""
+    services: bool = False
+    """Whether it runs services: with readiness, restarts and drain, also while the server is down."""
     wall: str = ""
     """Strongest isolation that the engine can give on this host."""
     notices: tuple[Text, ...] = ()
@@ -356,6 +368,13 @@ class Engine(Protocol):
         """Send SIGTERM to the tasks and SIGKILL after `grace_s`. Returns at once; Done for unknown or ended attempts.
 
         An attempt that was stopped before its start must never start afterwards.
+        """
+        ...
+
+    def drain(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        """End a service without cutting requests: not ready from now on, stopped once its connections are closed or `grace_s` is over.
+
+        Returns at once. An attempt that is no service, or has not started, is stopped as by `stop`; Done for ended ones.
         """
         ...
 

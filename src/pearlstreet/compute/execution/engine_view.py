@@ -122,5 +122,5 @@ def _same(known: AttemptReport | None, report: AttemptReport) -> bool:
     )
 
 
-def _places(report: AttemptReport) -> list[tuple[str, tuple[int, ...]]]:
-    return [(task.node, task.devices) for task in report.tasks]
+def _places(report: AttemptReport) -> list[tuple[object, ...]]:
+    return [(task.node, task.devices, task.is_ready, task.restarts) for task in report.tasks]

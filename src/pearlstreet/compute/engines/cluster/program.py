@@ -37,6 +37,7 @@ MODULES = (
     "compute/engines/orders.py",
     "compute/engines/placing.py",
     "compute/engines/protocol.py",
+    "compute/engines/services.py",
     "compute/engines/shells.py",
     "compute/engines/staging/model.py",
     "compute/hardware/isolation.py",

@@ -102,5 +102,5 @@ def _fingerprint(path: Path) -> tuple[int, int, int] | None:
 
 
 def _content(report: AttemptReport) -> tuple[object, ...]:
-    states = tuple(task.state for task in report.tasks)
+    states = tuple((task.state, task.is_ready, task.restarts) for task in report.tasks)
     return report.state, states, report.started_us, report.ended_us, report.end_reason

@@ -133,6 +133,7 @@ class LocalEngine:
             images=self._walls.sandbox == "bubblewrap" and self._can_fetch_images,
             stager=True,
             shells=True,
+            services=True,
             placements=PLACEMENTS,
             placement=self._placement,
             wall=self._walls.name(),
@@ -464,6 +465,31 @@ class LocalEngine:
             if error.errno in files.FULL:
                 return Retry(DISK_RETRY_S, _disk_full())
             return Unknown(_unreadable(error))
+        return Done(None)
+
+    def drain(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        if not plain_id(attempt_id) or attempt_id in self._ended:
+            return Done(None)
+        folder = self._folders.attempt(attempt_id)
+        try:
+            plan = self._plan(attempt_id)
+            if plan is None or plan.get("service") is None:
+                return self.stop(attempt_id, grace_s=grace_s)
+            report = self._look(plan)
+            if report.state is TaskState.EXITED:
+                return Done(None)
+            if report.started_us is None:
+                return self.stop(attempt_id, grace_s=grace_s)
+            before = files.read_json(str(folder), files.DRAIN)
+            if before is None:
+                self._write_or_free_ballast(attempt_id, files.DRAIN, {"grace_s": max(grace_s, 0.0)})
+            self._wake(folder)
+        except OSError as error:
+            return (
+                Retry(DISK_RETRY_S, _disk_full())
+                if error.errno in files.FULL
+                else Unknown(_unreadable(error))
+            )
         return Done(None)
 
     def _write_or_free_ballast(self, attempt_id: str, name: str, value: object) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ def misfit(order: AttemptOrder, walls: Walls) -> Refused | None:
         return Refused("command_too_large", text("One word of the command is longer than 128 KiB"))
     if sum(len(word) for word in words) > ALL_BYTES or len(words) > MOST_WORDS:
         return Refused("order_too_large", text("The command and its variables are too large together"))
+    own_network = walls.own_network and order.network == "none"
+    if order.service is not None and order.service.ports and not own_network and walls.sandbox != "none":
+        # On a network that it shares, other tenants' jobs could connect to the task directly.
+        return Refused(
+            "no_ports",
+            text("Ports need a network of the attempt's own: network none, and a host that allows it"),
+        )
     if order.limits.disk_gib <= 0 or order.limits.pids <= 0 or order.limits.log_bytes <= 0:
         return Refused("bad_limit", text("Limits of disk, processes and log must be more than zero"))
     sources = [stage.source for stage in order.stages] + [
@@ -100,6 +108,7 @@ def make_plan(
     own_network = order.network == "none" and walls.own_network
     offline = order.network == "none" and bool(walls.seccomp_offline)
     port = OWN_NETWORK_PORT if own_network else free_port()
+    ports = inner_ports(order, own_network=own_network)
     nodes = {task.rank: _present(devices.nodes_of(task.devices, node.devices)) for task in order.tasks}
     user = tenant_user(walls, order.tenant_id, [path for found in nodes.values() for path in found])
     libraries = {
@@ -156,15 +165,48 @@ def make_plan(
             {"source": source_json(item.source), "target": item.target, "kind": item.kind}
             for item in order.stages
         ],
+        "service": service_plan(order, ports, inside=inside),
         "secrets": [order.variables[name] for name in sorted(order.secret_names) if name in order.variables],
         "log_bytes": order.limits.log_bytes,
         "disk_bytes": int(order.limits.disk_gib * GIB),
         "time_s": order.limits.time_s,
         "grace_s": order.limits.grace_s,
         "tasks": [
-            _task(order, task, node, walls, folders, port, nodes[task.rank], read_only, policy)
+            _task(order, task, node, walls, folders, port, ports, nodes[task.rank], read_only, policy)
             for task in order.tasks
         ],
+    }
+
+
+def inner_ports(order: AttemptOrder, *, own_network: bool) -> Mapping[int, Mapping[str, int]]:
+    """Return rank → name → port on loopback. On the host's network free ones are taken; else ranks follow each other."""
+    named = order.service.ports if order.service is not None else ()
+    return {
+        task.rank: {one.name: one.port + task.rank if own_network else free_port() for one in named}
+        for task in order.tasks
+    }
+
+
+def service_plan(
+    order: AttemptOrder, ports: Mapping[int, Mapping[str, int]], *, inside: bool
+) -> dict[str, object] | None:
+    """Return the service of an order as the supervisor reads it; None if it is none."""
+    service = order.service
+    if service is None:
+        return None
+    probes = {}
+    for kind, probe in (("readiness", service.readiness), ("liveness", service.liveness)):
+        probes[kind] = None if probe is None else asdict(probe)
+        if probe is not None and not inside:
+            probes[kind] = {
+                **asdict(probe),
+                "command": [relocated(word, order.mounts) for word in probe.command],
+            }
+    return {
+        "ports": {str(rank): dict(of_rank) for rank, of_rank in ports.items()},
+        **probes,
+        "startup_grace_s": service.startup_grace_s,
+        "restart": asdict(service.restart),
     }
 
 
@@ -194,6 +236,7 @@ def _task(
     walls: Walls,
     folders: Folders,
     port: int,
+    ports: Mapping[int, Mapping[str, int]],
     nodes: Sequence[str],
     read_only: Sequence[str],
     policy: SandboxPolicy,
@@ -232,7 +275,11 @@ def _task(
         "rlimits": _rlimits(order, walls, memory_bytes, bool(task.devices)),
         "variables": task_variables(
             order, task, node, seen_at(folder, task.rank, inside=inside), port=port, inside=inside
-        ),
+        )
+        | {f"PEARL_PORT_{name.upper()}": str(number) for name, number in ports[task.rank].items()},
+        "endpoints": [
+            [name, f"unix:{folder}/{files.PORTS}/{task.rank}.{name}.sock"] for name in ports[task.rank]
+        ],
         "walls": words,
         "tcp_ports": ([port] if len(order.tasks) > 1 else [])
         if order.network == "none" and not walls.own_network

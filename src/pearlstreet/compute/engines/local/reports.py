@@ -7,7 +7,7 @@ from typing import Any
 
 from pearlstreet.base.text import Text, from_json
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.engines.protocol import AttemptReport, EndReason, TaskReport, TaskState
+from pearlstreet.compute.engines.protocol import AttemptReport, Endpoint, EndReason, TaskReport, TaskState
 
 
 def starting(plan: Mapping[str, Any]) -> AttemptReport:
@@ -56,6 +56,11 @@ def _task(
         memory_peak_gib=round(task["memory_peak_bytes"] / GIB, 6),
         node=node,
         devices=devices,
+        restarts=task.get("restarts", 0),
+        is_ready=task.get("is_ready", False),
+        endpoints=tuple(Endpoint(*one) for one in plan["tasks"][rank].get("endpoints", ()))
+        if task["state"] == TaskState.RUNNING
+        else (),
     )
 
 
@@ -67,6 +72,7 @@ def ended_state(
     for task in tasks:
         if task["state"] != TaskState.EXITED:
             task["state"], task["ended_us"] = TaskState.EXITED, ended_us
+            task["is_ready"] = False
     return {
         "state": TaskState.EXITED,
         "tasks": tasks,

@@ -16,7 +16,9 @@ from pearlstreet.compute.engines.protocol import (
     AttemptReport,
     DeviceGrant,
     DeviceRequest,
+    Endpoint,
     EndReason,
+    ServiceOrder,
     TaskOrder,
     TaskReport,
     TaskState,
@@ -62,6 +64,8 @@ class Kept:
     saves: bool = False
     """Whether it pretends to save its work when it is told to stop."""
     minimum_isolation: Isolation = "none"
+    ports: tuple[tuple[str, int], ...] = ()
+    """Name and number of each port of a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,10 @@ class AttemptTimeline:
     stop_us: int | None = None
     """Time of the first stop request after its start."""
     message: Text | None = None
+    runs_us: tuple[tuple[int, int, int], ...] = ()
+    """Of a service, each run of its tasks: begin, readiness and end, from the attempt's start on."""
+    drained_us: int | None = None
+    """Time since which a service takes no more requests."""
     held_us: tuple[int, int] | None = None
     """Of an attempt that waits for machines: time from getting them to its start, and to its end."""
 
@@ -95,8 +103,14 @@ class AttemptTimeline:
 
 def keep(order: AttemptOrder) -> Kept:
     """Return the part of an order that the engine keeps."""
+    ports = tuple((port.name, port.port) for port in order.service.ports) if order.service else ()
     return Kept(
-        order.attempt_id, order.tasks, order.limits.log_bytes, order.simulate_saves, order.minimum_isolation
+        order.attempt_id,
+        order.tasks,
+        order.limits.log_bytes,
+        order.simulate_saves,
+        order.minimum_isolation,
+        ports,
     )
 
 
@@ -135,6 +149,11 @@ def plan(
         exit_code=code or 0,
         failing_rank=rank,
     )
+    if order.service is not None:
+        runs_us = _runs(order.service, order, random, length_s, bool(code), scale)
+        ends_us = NEVER_US if runs_us[-1][2] >= NEVER_US >> 1 else starts_us + runs_us[-1][2]
+        timeline = replace(timeline, runs_us=runs_us, ends_us=ends_us)
+        length_s = (ends_us - starts_us) * scale / US_PER_S
     limit_s = order.limits.time_s
     if limit_s is not None and length_s > limit_s:
         return replace(
@@ -144,6 +163,60 @@ def plan(
             reason=EndReason.TIME_LIMIT,
         )
     return timeline
+
+
+def _runs(
+    service: ServiceOrder,
+    order: AttemptOrder,
+    random: KeyedRandom,
+    length_s: float,
+    fails: bool,
+    scale: float,
+) -> tuple[tuple[int, int, int], ...]:
+    """Return the runs of a service: one for each start of its tasks. Without a run time of its own it runs until it is stopped."""
+    if order.simulate_s is None:
+        length_s = math.inf
+    policy = service.restart
+    again = policy.when == "always" or (policy.when == "on_failure" and fails)
+    delay_s = random.between(0.1, 1.0, order.attempt_id, "ready") if service.readiness is not None else 0.0
+    runs, begin_s = [], 0.0
+    for number in range(policy.maximum + 1 if again and length_s < math.inf else 1):
+        begin_us, end_us = _us(begin_s, scale), _us(begin_s + length_s, scale)
+        runs.append((begin_us, min(begin_us + _us(delay_s, scale), end_us), end_us))
+        begin_s += length_s + policy.delay_s(number)
+    return tuple(runs)
+
+
+def drain(
+    timeline: AttemptTimeline, attempt_id: str, random: KeyedRandom, now_us: int, grace_s: float, scale: float
+) -> AttemptTimeline:
+    """Return the timeline of a service that takes no more requests from now on: its last one ends within the grace."""
+    if not timeline.runs_us or now_us < timeline.starts_us or now_us >= timeline.ends_us:
+        return stop(timeline, attempt_id, random, now_us, grace_s, scale)
+    if timeline.drained_us is not None:
+        return timeline
+    idle_s = min(random.between(0.0, 5.0, attempt_id, "idle"), max(grace_s, 0.0))
+    stopped = stop(timeline, attempt_id, random, now_us + _us(idle_s, scale), 1.0, scale)
+    return replace(stopped, drained_us=now_us)
+
+
+def _service_at(timeline: AttemptTimeline, now_us: int) -> tuple[int, bool]:
+    """Return how often the tasks of a service were restarted by a time, and whether they are ready."""
+    since_us = now_us - timeline.starts_us
+    begun = [run for run in timeline.runs_us if run[0] <= since_us]
+    if not begun or now_us >= timeline.ends_us:
+        return max(len(begun) - 1, 0), False
+    _, ready_us, end_us = begun[-1]
+    drained = timeline.drained_us is not None and now_us >= timeline.drained_us
+    return len(begun) - 1, ready_us <= since_us < end_us and not drained
+
+
+def moments(timeline: AttemptTimeline) -> list[int]:
+    """Return the times at which the report of an attempt changes by itself."""
+    found = [timeline.starts_us, timeline.ends_us]
+    if timeline.starts_us < NEVER_US:
+        found += [timeline.starts_us + us for run in timeline.runs_us for us in run]
+    return [us for us in found if us < NEVER_US]
 
 
 def stop(
@@ -184,6 +257,8 @@ def report(kept: Kept, timeline: AttemptTimeline, now_us: int) -> AttemptReport:
         waiting = tuple(TaskReport(task.rank, TaskState.PENDING) for task in kept.tasks)
         return AttemptReport(kept.attempt_id, TaskState.PENDING, waiting, wall="simulated")
     tasks = tuple(_task(task, timeline, now_us) for task in kept.tasks)
+    if timeline.runs_us:
+        tasks = tuple(_with_service(task, kept, timeline, now_us) for task in tasks)
     if ended:
         state = TaskState.EXITED
     elif all(task.state is TaskState.RUNNING for task in tasks):
@@ -214,7 +289,8 @@ def valid_until_us(timeline: AttemptTimeline, now_us: int) -> int:
     if now_us < timeline.starts_us:
         return min(timeline.starts_us, timeline.ends_us)
     step = (now_us - timeline.starts_us) // READING_EVERY_US + 1
-    return min(timeline.starts_us + step * READING_EVERY_US, timeline.ends_us)
+    coming = [us for us in moments(timeline) if us > now_us] if timeline.runs_us else []
+    return min(timeline.starts_us + step * READING_EVERY_US, timeline.ends_us, *coming)
 
 
 def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, object]:
@@ -234,6 +310,7 @@ def to_json(kept: Kept, timeline: AttemptTimeline) -> dict[str, object]:
         ],
         "log_bytes": kept.log_bytes,
         **({"saves": True} if kept.saves else {}),
+        **({"ports": [list(port) for port in kept.ports]} if kept.ports else {}),
         **({"isolation": kept.minimum_isolation} if timeline.is_pending else {}),
         "course": timeline_to_json(timeline),
     }
@@ -248,7 +325,12 @@ def from_json(value: Mapping[str, Any]) -> tuple[Kept, AttemptTimeline]:
         for rank, node, cpus, memory_gib, grants, *wants in value["tasks"]
     )
     kept = Kept(
-        value["id"], tasks, value["log_bytes"], value.get("saves", False), value.get("isolation", "none")
+        value["id"],
+        tasks,
+        value["log_bytes"],
+        value.get("saves", False),
+        value.get("isolation", "none"),
+        tuple((name, port) for name, port in value.get("ports", ())),
     )
     return kept, timeline_from_json(value["course"])
 
@@ -274,6 +356,8 @@ def timeline_to_json(timeline: AttemptTimeline) -> dict[str, Any]:
         ("runs_ranks", None),
         ("stop_us", None),
         ("held_us", None),
+        ("drained_us", None),
+        ("runs_us", ()),
     ):
         if getattr(timeline, name) != usual:
             value[name] = getattr(timeline, name)
@@ -288,6 +372,8 @@ def timeline_from_json(value: Mapping[str, Any]) -> AttemptTimeline:
     """Read the timeline from a record that `timeline_to_json` wrote."""
     rest = {name: item for name, item in value.items() if name not in ("at", "reason", "message")}
     message = texts.from_json(value["message"]) if "message" in value else None
+    if "runs_us" in rest:
+        rest["runs_us"] = tuple(tuple(run) for run in rest["runs_us"])
     if "held_us" in rest:
         rest["held_us"] = tuple(rest["held_us"])
     accepted_us, starts_us, planned_us, ends_us = value["at"]
@@ -320,6 +406,18 @@ def _task(order: TaskOrder, timeline: AttemptTimeline, now_us: int) -> TaskRepor
         cpu_s=cpu_s,
         memory_peak_gib=round(order.memory_gib * MEMORY_SHARE, 3),
         **_place(order),
+    )
+
+
+def _with_service(task: TaskReport, kept: Kept, timeline: AttemptTimeline, now_us: int) -> TaskReport:
+    restarts, is_ready = _service_at(timeline, min(now_us, timeline.ends_us))
+    runs = task.state is TaskState.RUNNING
+    host = f"{kept.attempt_id}-{task.rank}.simulated".replace("_", "-")
+    return replace(
+        task,
+        restarts=restarts,
+        is_ready=is_ready and runs,
+        endpoints=tuple(Endpoint(name, f"tcp:{host}:{port}") for name, port in kept.ports) if runs else (),
     )
 
 

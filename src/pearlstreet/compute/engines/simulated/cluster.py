@@ -125,6 +125,7 @@ class Cluster:
             images=True,
             fractions=True,
             multi_node=True,
+            services=True,
             placements=PLACEMENTS,
             placement=self._placement,
             submit_window=self._submit_window,
@@ -195,6 +196,18 @@ class Cluster:
                 done = Done(None)
             else:
                 done = self._memory.withdraw(attempt_id)
+        return self._memory.durable(None) if isinstance(done, Done) else done
+
+    def drain(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        with self._lock:
+            now_us = self.now_us()
+            attempt = self._memory.attempts.get(attempt_id)
+            if attempt is None:
+                return self.stop(attempt_id, grace_s=grace_s)
+            drained = attempt_timeline.drain(
+                attempt.timeline, attempt_id, self.random, now_us, grace_s, self._scale
+            )
+            done = self._memory.set_timeline(attempt, drained)
         return self._memory.durable(None) if isinstance(done, Done) else done
 
     def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:

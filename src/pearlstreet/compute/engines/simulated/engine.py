@@ -176,6 +176,9 @@ class SimulatedEngine:
     def stop(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
         return self._call("stop", attempt_id, lambda: self.cluster.stop(attempt_id, grace_s=grace_s))
 
+    def drain(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        return self._call("drain", attempt_id, lambda: self.cluster.drain(attempt_id, grace_s=grace_s))
+
     def read_log(self, attempt_id: str, rank: int, *, offset: int, limit: int) -> Outcome[LogChunk]:
         rule = self._draw_fault(Fault.LOG_REPEATS, "read_log", attempt_id)
         if rule is not None:

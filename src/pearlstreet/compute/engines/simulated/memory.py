@@ -12,7 +12,7 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.change_log import ChangeLog
 from pearlstreet.compute.engines.protocol import AttemptReport
 from pearlstreet.compute.engines.simulated import attempt_timeline
-from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US, AttemptTimeline, Kept
+from pearlstreet.compute.engines.simulated.attempt_timeline import AttemptTimeline, Kept
 from pearlstreet.compute.engines.simulated.journal import VERSION, Journal
 
 COMPACT_SLACK_LINES = 2000
@@ -155,9 +155,8 @@ class Memory:
         else:
             self.waiting.pop(attempt_id, None)
         self.changes.note(attempt_id)
-        for due_us in (timeline.starts_us, timeline.ends_us):
-            if due_us < NEVER_US:
-                heapq.heappush(self._due, (due_us, attempt_id))
+        for due_us in attempt_timeline.moments(timeline):
+            heapq.heappush(self._due, (due_us, attempt_id))
 
     def durable(self, value: T) -> Outcome[T]:
         """Return `value` after syncing the journal, so that all earlier records survive a power failure."""

@@ -266,6 +266,8 @@ class SlurmEngine:
         refused = refusal(order, whole, PLACEMENTS) or misfit(order, Walls("bubblewrap"))
         if refused is None and order.image is not None:
             refused = Refused("no_images", text("This engine runs no container images"))
+        if refused is None and order.service is not None:
+            refused = Refused("no_services", text("This engine runs no services"))
         if refused is None and order.restore is not None:
             refused = Refused("no_restore", text("This engine takes over no checkpoints of other engines"))
         if refused is None and any(
@@ -674,6 +676,9 @@ class SlurmEngine:
         except OSError as error:
             return Unknown(_unreadable(error))
         return Done(None)
+
+    def drain(self, attempt_id: str, *, grace_s: float) -> Outcome[None]:
+        return self.stop(attempt_id, grace_s=grace_s)  # none of its attempts is a service
 
     def _tell_nodes(self, record: Record) -> None:
         """Write the stop where the supervisors look for it. Raises OSError."""

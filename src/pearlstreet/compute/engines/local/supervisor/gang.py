@@ -12,6 +12,7 @@ from . import files, linux, usage
 from .checkpoint import saved_us
 from .files import text
 from .launch import Launcher
+from .service import Service
 from .shells import Shells
 from .task import Task
 from .termination import Termination
@@ -53,6 +54,8 @@ class Gang:
         self._poll = select.poll()
         self._poll.register(wake["handle"], select.POLLIN)
         self._shells = Shells(folder, plan, self._tasks, self._poll)
+        self._service = Service(folder, plan, self._tasks, self._shells.run_command)
+        self._launcher = Launcher(folder, plan)
         self._ballast()
 
     def _ballast(self) -> None:
@@ -81,7 +84,8 @@ class Gang:
         self._finish()
 
     def _has_running_task(self) -> bool:
-        return any(task.pid is not None and task.status is None for task in self._tasks)
+        runs = any(task.pid is not None and task.status is None for task in self._tasks)
+        return runs or self._service.keeps_running
 
     def _have_leftovers_grace(self) -> bool:
         """Return whether processes that outlived their task's command still run and their grace is not over."""
@@ -93,13 +97,14 @@ class Gang:
 
     def _start(self) -> None:
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        launcher = Launcher(self._folder, self._plan)
+        launcher = self._launcher
         try:
             launcher.stage(self._stop_asked)
             self._tasks += [Task(self._plan, task, self._folder) for task in self._plan["tasks"]]
             for task in self._tasks:
                 task.prepare()
             launcher.open_walls()
+            self._service.start()
             for task in self._tasks:
                 self._spawn(launcher, task)
         except launcher.Failed as error:
@@ -151,9 +156,8 @@ class Gang:
     def _turn(self) -> None:
         now_s = time.monotonic()
         press_s = None if self._kill_at_s is None else self._next_press_s
-        due_s = min(
-            item for item in (self._watch.next_s(), press_s, self._time_limit_s()) if item is not None
-        )
+        dues = (self._watch.next_s(), press_s, self._time_limit_s(), self._service.next_s())
+        due_s = min(item for item in dues if item is not None)
         ready = dict(self._poll.poll(max(0.0, min(due_s - now_s, TICK_S)) * 1000))
         if self._wake["handle"] in ready:
             with contextlib.suppress(BlockingIOError):
@@ -167,9 +171,27 @@ class Gang:
                 self._reap(task)
         self._shells.turn(ready)
         self._reap_strangers()
+        self._turn_service()
         self._look_for_stop()
         self._check_limits()
         self._press_on()
+
+    def _turn_service(self) -> None:
+        """Probe the tasks of a service, and start those again whose time has come."""
+        for task in self._service.due_restarts():
+            self._drain(task, DRAIN_BYTES)
+            if task.pipe is not None:  # a process that outlived the command may keep it open
+                self._poll.unregister(task.pipe)
+            task.renew()
+            try:
+                self._spawn(self._launcher, task)
+            except OSError as error:
+                message = text("The task could not be started again: {reason}", reason=str(error))
+                self._end("engine_lost", message, self._plan["grace_s"])
+        self._service.turn()
+        if self._service.has_changed:
+            self._service.has_changed = False
+            self._write(sync=False)
 
     def _drain(self, task: Task, most_bytes: int) -> None:
         pipe = task.pipe
@@ -183,6 +205,8 @@ class Gang:
         task.reap(self._clock.now_us())
         if task.out_of_memory:
             self._end_memory(task)
+        elif self._reason is None and self._service.restarts(task):
+            task.state, task.ended_us = "running", None
         elif task.exit_code() != 0 and self._reason is None:
             self._end("exited", None, self._plan["grace_s"])
         self._write(sync=False)
@@ -196,6 +220,7 @@ class Gang:
                     return
                 _, status = os.waitpid(ended.si_pid, 0)
                 self._shells.ended(ended.si_pid, status)
+                self._service.ended(ended.si_pid, status)
 
     def _look_for_stop(self) -> None:
         stop = files.read_json(self._folder, files.STOP)
@@ -206,6 +231,10 @@ class Gang:
                 self._kill_at_s = min(self._kill_at_s, self._ending_s + float(stop["grace_s"]))
         elif self._wake["shutdown"] and self._reason is None:
             self._end("engine_lost", text("The machine was shut down"), self._plan["grace_s"])
+        elif self._reason is None and self._plan.get("service") is not None:
+            drain = files.read_json(self._folder, files.DRAIN)
+            if drain is not None and self._service.drain(drain["grace_s"]):
+                self._end("stopped", None, self._plan["grace_s"])
 
     def _time_limit_s(self) -> float | None:
         limit = self._plan["time_s"]
@@ -250,6 +279,7 @@ class Gang:
         if self._reason is None or self._reason == "exited":
             self._reason, self._message = reason, message
         self._shells.end()
+        self._service.end()
         self._ending_s = time.monotonic()
         kill_at_s = self._ending_s + max(grace_s, 0.0)
         self._kill_at_s = kill_at_s if self._kill_at_s is None else min(self._kill_at_s, kill_at_s)
@@ -349,7 +379,7 @@ class Gang:
     def _value(self) -> dict[str, object]:
         return {
             "state": self._state,
-            "tasks": [task.report() for task in self._tasks],
+            "tasks": [task.report() | self._service.report(task.rank) for task in self._tasks],
             "started_us": self._started_us,
             "ended_us": self._ended_us,
             "end_reason": self._reason if self._state == "exited" else None,

@@ -114,6 +114,21 @@ class Shells:
             os.close(ours)
             os.close(theirs)
 
+    def run_command(self, command: list[str], task: Task) -> int | None:
+        """Start a command inside a task, without input and output; return its process, or None if that cannot be done now."""
+        if not self._is_set_up(task.rank):
+            return None
+        nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            pid, failed = self._fork({"command": command, "terminal": False}, task, nothing)
+        finally:
+            os.close(nothing)
+        if failed:
+            os.waitpid(pid, 0)
+            return None
+        task.shells.add(pid)
+        return pid
+
     def _fork(self, order: dict[str, Any], task: Task, theirs: int) -> tuple[int, str]:
         """Start the command; return its process and why it cannot be executed, empty if it can."""
         report_read, report_write = os.pipe2(os.O_CLOEXEC)

@@ -207,6 +207,12 @@ class Task:
             os.close(self.pidfd)
             self.pidfd = None
 
+    def renew(self) -> None:
+        """Forget the ended process, so that the command can be started again; its log goes on."""
+        self.close_pipe()
+        self.pid = self.pidfd = self.status = self.failed_errno = None
+        self.is_held = False
+
     def exit_code(self) -> int | None:
         """Return the exit code as a shell gives it, 128 + N after signal N; None while the task runs."""
         if self.failed_errno is not None:
@@ -218,7 +224,7 @@ class Task:
 
     def report(self) -> dict[str, object]:
         """Return the task's entry in the state file."""
-        code = self.exit_code()
+        code = self.exit_code() if self.state == "exited" else None
         number = code - 128 if code is not None and 128 < code <= 128 + signal.NSIG else None
         return {
             "rank": self.rank,
