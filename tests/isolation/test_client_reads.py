@@ -109,6 +109,7 @@ WRITING_METHODS = frozenset(
         "shares.delete",
         "shares.set",
         "shells.close",
+        "shells.connect",
         "shells.open",
         "shells.resize",
         "shells.write",
@@ -140,6 +141,7 @@ WRITING_COMMANDS = frozenset(
     [
         "run",
         "exec",
+        "port-forward",
         "cancel",
         "storage_delete",
         "storage_pin",

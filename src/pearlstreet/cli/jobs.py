@@ -92,6 +92,12 @@ def run(
     ] = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Model of the hub, likewise")] = None,
     variable: Annotated[list[str] | None, typer.Option("--variable", "-e", help="NAME=VALUE")] = None,
+    service: Annotated[
+        bool, typer.Option("--service", help="It runs until it is cancelled and is started again if it fails")
+    ] = False,
+    port: Annotated[
+        list[str] | None, typer.Option("--port", help="NAME=NUMBER or NUMBER of a port on which it listens")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-F", help="Show its log and wait for its end")] = False,
     org: Org = None,
     as_json: Json = False,
@@ -108,6 +114,7 @@ def run(
         "files": list(file) if file else None,
         "inputs": hub_inputs(dataset or (), model or ()),
         "variables": _variables(variable),
+        "service": _service(port) if service or port else None,
     }
     spec, folder = specification(target, options)
     with client() as center:
@@ -148,6 +155,18 @@ def hub_inputs(datasets: Sequence[str], models: Sequence[str]) -> dict[str, dict
             short_name = re.sub(r"[^A-Z0-9_]", "_", source.partition("@")[0].rpartition("/")[2].upper())
             made[name if equals else short_name] = {kind: source} | ({"mount": mount} if mount else {})
     return made or None
+
+
+def _service(ports: list[str] | None) -> dict[str, object]:
+    """Return the service of --port NAME=NUMBER; a number alone is named web."""
+    found: dict[str, object] = {}
+    for word in ports or ():
+        name, equals, number = word.rpartition("=")
+        if not number.isdigit():
+            message = text("{port} is not NAME=NUMBER", port=word)
+            raise InvalidInput(message, problems=[Problem("--port", message)])
+        found[name if equals else "web"] = int(number)
+    return {"ports": found, "restarts": "failure"}
 
 
 def _variables(pairs: list[str] | None) -> dict[str, str] | None:
@@ -343,6 +362,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
             high=found["elastic"]["max_tasks"],
             count=resizes,
         )
+    if attempts and attempts[-1]["ready"] is not None:
+        shown["Service"] = _service_facts(attempts[-1])
     if found["exit_code"] is not None:
         shown["Exit code"] = found["exit_code"]
     facts(shown)
@@ -366,6 +387,15 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
             [(r["path"], format_bytes(r["size_bytes"]), r["id"]) for r in left],
             right=(1,),
         )
+
+
+def _service_facts(attempt: results.Attempt) -> str:
+    """Return readiness, restarts and ports of a service."""
+    ready = say("ready") if attempt["ready"] else say("not ready")
+    state = ready if attempt["state"] == "running" else attempt["state"]
+    restarts = say_plural("{count} restart", "{count} restarts", count=attempt["restarts"])
+    ports = ", ".join(dict.fromkeys(one["port"] for one in attempt["endpoints"]))
+    return "; ".join(part for part in (state, restarts, ports) if part)
 
 
 def _attempt(row: results.Attempt) -> tuple[object, ...]:

@@ -34,6 +34,7 @@ _LISTED: dict[str, tuple[str, ...]] = {
     "pearlstreet.cli.members": ("invitations",),
     "pearlstreet.cli.jobs": ("run", "jobs", "job", "logs", "cancel", "why", "artefacts", "checkpoints"),
     "pearlstreet.cli.shells": ("exec",),
+    "pearlstreet.cli.port_forwarding": ("port-forward",),
     "pearlstreet.cli.metrics": ("metrics",),
     "pearlstreet.cli.simulate": ("simulate",),
     "pearlstreet.cli.trace": ("trace",),

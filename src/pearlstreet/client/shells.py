@@ -33,6 +33,13 @@ class Shells(Noun):
         found: results.Shell = self._send("POST", at("jobs", job, "shells"), body)
         return found
 
+    def connect(self, job: str, port: str = "", *, rank: int | None = None) -> results.Shell:
+        """Open a connection to a port of a running service; it is read, written and closed as a shell."""
+        found: results.Shell = self._send(
+            "POST", at("jobs", job, "connections"), {"port": port} | given(rank=rank)
+        )
+        return found
+
     def get(self, job: str, shell: str) -> results.Shell:
         """Return a shell: whether its command has ended, and its exit code."""
         found: results.Shell = self._get(at("jobs", job, "shells", shell))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pearlstreet.compute.engines.shells import ShellOrder
 from pearlstreet.compute.execution.shells import OpenShell
-from pearlstreet.compute.jobs import shells
+from pearlstreet.compute.jobs import connections, shells
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.store.service import StoreService
 from pearlstreet.tenancy.model import Actor
@@ -30,6 +30,13 @@ class ShellsService(StoreService):
         Raises NotFound, Forbidden, Conflict if the job does not run or its engine has no shells, TooMany.
         """
         return shells.open_shell(self.store, actor, self.runtime, job_id, rank, order)
+
+    def connect_port(self, actor: Actor, job_id: str, rank: int, port: str) -> OpenShell:
+        """Open a connection to a port of a running service, and write that to the audit log; it is used as a shell.
+
+        Raises NotFound, Forbidden, Conflict if the job is no running service or does not accept it, TooMany.
+        """
+        return connections.connect_port(self.store, actor, self.runtime, job_id, rank, port)
 
     def find_shell(self, actor: Actor, job_id: str, shell_id: str) -> OpenShell:
         """Return an open shell to the person who opened it, while the right to do so lasts. Raises NotFound, Forbidden."""

@@ -106,6 +106,13 @@ class Timeline(Out):
     items: list[TimelineOut]
 
 
+class EndpointOut(Out):
+    """A port of one task of a service."""
+
+    rank: int
+    port: str
+
+
 class AttemptOut(Out):
     """One run of a job."""
 
@@ -127,6 +134,12 @@ class AttemptOut(Out):
     """Number of tasks of the next attempt, if this one was stopped for a resize."""
     saved: Time | None
     """Time of the last checkpoint that it saved."""
+    ready: bool | None
+    """Whether all tasks of a service take requests; null: it is no service."""
+    restarts: int
+    """Number of times that tasks of a service were started again in this attempt."""
+    endpoints: list[EndpointOut]
+    """Ports of a running service; POST /jobs/{job}/connections and pearl port-forward reach them."""
     lost_s: float | None
     """Work in seconds that its end cost, from the last checkpoint or else its start on; not billed. Null: none was lost."""
     end_reason: str | None
@@ -442,6 +455,9 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, object]:
         "stop_reason": row["stop_reason"],
         "next_tasks": row["placement"].get(NEXT_TASKS),
         "saved": time_of(row["saved_us"]),
+        "ready": row["is_ready"],
+        "restarts": row["restarts"],
+        "endpoints": [{"rank": one["rank"], "port": one["port"]} for one in row["endpoints"] or ()],
         "lost_s": None if row["lost_us"] is None else row["lost_us"] / US_PER_S,
         "end_reason": row["end_reason"],
         "exit_code": row["exit_code"],

@@ -115,6 +115,39 @@ def _order(body: ShellIn) -> ShellOrder:
     return ShellOrder(words, body.terminal, body.columns, body.rows, body.term)
 
 
+class ConnectIn(In):
+    """A port of a service."""
+
+    port: str = Field("", max_length=40, description="Name of the port; may be left out if there is one only")
+    rank: int = Field(0, ge=0, le=1_000_000, description="Rank of the task in its gang")
+
+
+@router.post(
+    "/{job}/connections",
+    tie=Tied.PROJECT,
+    scope="jobs:exec",
+    location="/jobs/{job_id}/shells/{id}",
+    status_code=201,
+    responses={201: {"model": ShellOut}},
+)
+async def connect_job_port(
+    request: Request,
+    job: str,
+    shells: ShellsService,
+    body: ConnectIn | None = None,
+    actor: Actor = CurrentActor,
+) -> Response:
+    """Open a connection to a port of a running service. It is read, written and closed as a shell, and written to the audit log."""
+    wanted = body or ConnectIn.model_validate({})
+    return await command(
+        request,
+        actor,
+        lambda store: shells.on(store).connect_port(actor, job, wanted.rank, wanted.port),
+        shell_out,
+        status=201,
+    )
+
+
 @router.get(
     "/{job}/shells/{shell}", tie=Tied.PROJECT, scope="jobs:exec", responses={200: {"model": ShellOut}}
 )

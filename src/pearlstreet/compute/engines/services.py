@@ -73,6 +73,8 @@ class ServiceOrder:
     startup_grace_s: float = 60.0
     """Time from the start of a task in which failures of the liveness probe do not count."""
     restart: RestartPolicy = RestartPolicy()
+    drain_s: float = 30.0
+    """Time for which the center lets a drain wait for open connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def _problem(service: ServiceOrder) -> Text | None:
         or restart.backoff_s < 0
         or restart.backoff_max_s < 0
         or service.startup_grace_s < 0
+        or service.drain_s < 0
     ):
         return text("Times and counts of a service must not be negative")
     return None

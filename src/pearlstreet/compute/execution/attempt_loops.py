@@ -18,14 +18,15 @@ from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import text
 from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.orders import TOO_WEAK
-from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, EndReason
+from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, EndReason, ServiceOrder
 from pearlstreet.compute.engines.staging.model import RestoredEntry
 from pearlstreet.compute.execution import lifecycle
 from pearlstreet.compute.execution.lifecycle import find_attempt
-from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
+from pearlstreet.compute.execution.model import DRAINING_STOP_REASONS, LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.owners import owner_of
 from pearlstreet.compute.execution.placement import leave_to_engine
 from pearlstreet.compute.execution.reporting import apply_report
+from pearlstreet.compute.execution.service_reports import note_service
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.execution.stored_checkpoints import (
     Missing,
@@ -45,6 +46,8 @@ PROBE_S = 2.0
 
 START_FAILED = "start_failed"
 """Refusal code of an attempt whose order cannot be built."""
+_HOPELESS = frozenset({START_FAILED, "bad_service", "no_ports", "no_services"})
+"""Refusal codes after which another attempt would be refused, too."""
 ORDER_RETRY_S = 5.0
 TRANSFER_RETRY_S = 1.0
 _Checkpoint = tuple[RestoredEntry, ...] | Missing | Refused | None
@@ -150,6 +153,7 @@ def _apply_start(
     match outcome:
         case Done(report):
             lifecycle.mark_starting(tx, owner, attempt)
+            note_service(tx, row_id, _service_of(start))
             refreshed = find_attempt(tx, row_id)
             if refreshed is not None:
                 apply_report(tx, owner, refreshed, report)
@@ -157,6 +161,7 @@ def _apply_start(
             return _due_after(tx, row_id)
         case Unknown():
             lifecycle.mark_starting(tx, owner, attempt)
+            note_service(tx, row_id, _service_of(start))
             tx.hint(lifecycle.WATCH)
             return _due_after(tx, row_id)
         case Retry(after_s, _):
@@ -173,13 +178,17 @@ def _apply_start(
                 tx,
                 owner,
                 attempt,
-                end_reason=EndReason.START_FAILED if code == START_FAILED else None,
+                end_reason=EndReason.START_FAILED if code in _HOPELESS else None,
                 exit_code=None,
                 ended_us=tx.now_us,
                 message=reason,
                 collect=False,
             )
             return None
+
+
+def _service_of(start: _Start) -> ServiceOrder | None:
+    return start.order.service if isinstance(start.order, AttemptOrder) else None
 
 
 def _due_after(tx: Tx, attempt_id: str) -> int | None:
@@ -196,6 +205,20 @@ class _Stop:
     engine: str
     attempt_id: str
     grace_s: float
+    drain_s: float | None
+    """Time for which a service may answer the requests it has; None: it is stopped at once."""
+
+
+def _stop_of(row: Row) -> _Stop:
+    drains = row["stop_reason"] in DRAINING_STOP_REASONS
+    return _Stop(row["engine"], row["id"], row["grace_s"], row["drain_s"] if drains else None)
+
+
+def _stop(execution: Execution, stop: _Stop) -> Outcome[None]:
+    engine = execution.engines[stop.engine]
+    if stop.drain_s is not None:
+        return engine.drain(stop.attempt_id, grace_s=stop.drain_s)
+    return engine.stop(stop.attempt_id, grace_s=stop.grace_s)
 
 
 def stop_loop(execution: Execution) -> Loop:
@@ -206,8 +229,8 @@ def stop_loop(execution: Execution) -> Loop:
         conditions=(attempts.c.stop_reason.is_not(None), attempts.c.state.in_(LIVE_ATTEMPT)),
         account=attempts.c.org_id,
         load=_load_stops,
-        decide=lambda row, now_us: _Stop(row["engine"], row["id"], row["grace_s"]),
-        act=lambda stop: execution.engines[stop.engine].stop(stop.attempt_id, grace_s=stop.grace_s),
+        decide=lambda row, now_us: _stop_of(row),
+        act=partial(_stop, execution),
         apply=lambda tx, row_id, token, row, stop, outcome: tx.now_us + int(PROBE_S * US_PER_S),
         hints=(lifecycle.STOP,),
         interval_s=2.0,

@@ -64,5 +64,9 @@ class StopReason(StrEnum):
     """Its elastic job continues with another number of tasks."""
 
 
+DRAINING_STOP_REASONS = frozenset(
+    {StopReason.CANCELLED, StopReason.PREEMPTED, StopReason.WITHDRAWN, StopReason.RESIZED}
+)
+"""Stop reasons that leave a service the time to answer the requests it has; the other stops are due at once."""
 INTERRUPTING_STOP_REASONS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN, StopReason.RESIZED})
 """Stop reasons of the center itself: the owner goes on later, and what it loses by the stop is not billed."""

@@ -58,6 +58,15 @@ class Owner(ABC):
     def on_running(self, tx: Tx, attempt: Row, started_us: int) -> None:
         """Note that all tasks of the attempt run since `started_us`."""
 
+    def on_ready(self, tx: Tx, attempt: Row) -> None:
+        """Note that all tasks of a service take requests."""
+
+    def on_unready(self, tx: Tx, attempt: Row) -> None:
+        """Note that a task of a running service takes no requests any more."""
+
+    def on_restarted(self, tx: Tx, attempt: Row, restarts: int) -> None:
+        """Note that tasks of a service were started again: `restarts` times in this attempt so far."""
+
     def on_stopping(self, tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
         """Note that the attempt will be stopped."""
 

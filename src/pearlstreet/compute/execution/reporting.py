@@ -8,6 +8,7 @@ from pearlstreet.compute.execution import lifecycle
 from pearlstreet.compute.execution.lifecycle import find_attempt
 from pearlstreet.compute.execution.model import AttemptState
 from pearlstreet.compute.execution.owners import Owner
+from pearlstreet.compute.execution.service_reports import record_service
 from pearlstreet.store.core import Row, Tx
 
 
@@ -25,6 +26,7 @@ def apply_report(tx: Tx, owner: Owner, attempt: Row, report: AttemptReport, *, c
     elif state is AttemptState.RUNNING and report.started_us is not None:
         lifecycle.correct_start(tx, attempt, started_us=report.started_us)
         attempt = find_attempt(tx, attempt["id"]) or attempt
+    record_service(tx, owner, attempt, report)
     if report.state is TaskState.EXITED:
         lifecycle.close_attempt(
             tx,

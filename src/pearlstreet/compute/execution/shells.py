@@ -17,6 +17,8 @@ from pearlstreet.compute.engines.shells import Shell, ShellOrder
 
 SHELLS_MAX = 64
 SHELLS_PER_USER_MAX = 8
+CONNECTIONS_MAX = 256
+CONNECTIONS_PER_USER_MAX = 64
 BUFFER_BYTES = 256 << 10
 """Output kept for the reader; a command that writes more waits until it is read."""
 PART_BYTES = 64 << 10
@@ -169,9 +171,21 @@ class OpenShell:
 class OpenShells:
     """The open shells of this server, by id."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = SHELLS_MAX, per_user: int = SHELLS_PER_USER_MAX) -> None:
+        self._most, self._per_user = most, per_user
         self._shells: dict[str, OpenShell] = {}
+        self._seen_s: dict[tuple[object, ...], float] = {}
         self._guard = threading.Lock()
+
+    def is_new_target(self, target: tuple[object, ...], clock: Clock, within_s: float) -> bool:
+        """Return whether a target is asked for that was not asked for within that time, and note it."""
+        now_s = clock.monotonic_s()
+        with self._guard:
+            self._seen_s = {one: at_s for one, at_s in self._seen_s.items() if now_s - at_s < within_s}
+            if target in self._seen_s:
+                return False
+            self._seen_s[target] = now_s
+            return True
 
     def add(self, shell: OpenShell) -> None:
         """Keep a shell. Raises TooMany if its user, or all users together, have too many shells open."""
@@ -179,14 +193,14 @@ class OpenShells:
             self._shells = {one: kept for one, kept in self._shells.items() if not kept.is_forgotten}
             running = [one for one in self._shells.values() if not one.is_over]
             mine = sum(one.user == shell.user for one in running)
-            if mine >= SHELLS_PER_USER_MAX:
+            if mine >= self._per_user:
                 raise TooMany(
-                    text("You have {count} shells open, the most a user may have", count=mine),
+                    text("You have {count} open, the most a user may have", count=mine),
                     hint=text("Leave one of them: exit, or Ctrl-D"),
                 )
-            if len(running) >= SHELLS_MAX:
+            if len(running) >= self._most:
                 raise TooMany(
-                    text("The center has {count} shells open, the most it allows", count=len(running)),
+                    text("The center has {count} open, the most it allows", count=len(running)),
                     retry_after_s=30,
                 )
             self._shells[shell.id] = shell

@@ -44,6 +44,11 @@ attempts = sa.Table(
     # Time of its last checkpoint, and the work that its end cost: from there, or from its start, to the end.
     sa.Column("saved_us", sa.BigInteger, nullable=True),
     sa.Column("lost_us", sa.BigInteger, nullable=True),
+    # Of a service (NULL: it is none): how long a drain waits, whether all tasks are ready, and where its ports are.
+    sa.Column("drain_s", sa.Float, nullable=True),
+    sa.Column("is_ready", sa.Boolean, nullable=True),
+    sa.Column("restarts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("endpoints", sa.JSON(none_as_null=True), nullable=True),
     *lease_columns(),
     sa.Index("ix_attempts_due", "state", "due_us"),
 )

@@ -22,6 +22,7 @@ from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, Stop
 from pearlstreet.compute.execution.owners import owner_of
 from pearlstreet.compute.execution.placement import actual_placement
 from pearlstreet.compute.execution.reporting import apply_report
+from pearlstreet.compute.execution.service_reports import has_service_changed
 from pearlstreet.compute.execution.settings import Execution
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.store.core import Row, Store, Tx
@@ -199,6 +200,8 @@ def _differs(row: Row, report: AttemptReport | None, now_us: int, execution: Exe
     if report.state is TaskState.RUNNING and row["state"] != AttemptState.RUNNING.value:
         return True
     if report.state is TaskState.RUNNING and actual_placement(row["placement"], report) is not None:
+        return True
+    if has_service_changed(row, report):
         return True
     return row["state"] == AttemptState.RUNNING.value and _overdue(row, now_us)
 

@@ -20,6 +20,7 @@ from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import images
 from pearlstreet.compute.jobs.preparing import ready_preparations
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.compute.jobs.service_order import service_order
 from pearlstreet.compute.jobs.tables import jobs, uploads
 from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.objects.model import Blob, BlobReference, BlobStore
@@ -83,6 +84,7 @@ def build_order(tx: Tx, runtime: Runtime, attempt: Row) -> AttemptOrder:
             grace_s=spec.limits.grace_s,
         ),
         checkpoint=attempt["owner_id"],
+        service=service_order(spec),
         simulate_s=_simulated_s(tx, attempt, ask),
         simulate_saves=bool(ask.max_tasks),
         minimum_isolation=runtime.settings.minimum_isolation,

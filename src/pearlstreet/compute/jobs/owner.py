@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pearlstreet.base.text import Text
+from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.owners import Kept
@@ -86,6 +86,20 @@ class JobOwner(QueuedOwner):
     def on_running(self, tx: Tx, attempt: Row, started_us: int) -> None:
         lifecycle.run_job(tx, _job(tx, attempt), started_us)
 
+    def on_ready(self, tx: Tx, attempt: Row) -> None:
+        _note_event(tx, attempt, "ready", text("All its tasks take requests"))
+
+    def on_unready(self, tx: Tx, attempt: Row) -> None:
+        _note_event(tx, attempt, "unready", text("A task takes no requests any more"))
+
+    def on_restarted(self, tx: Tx, attempt: Row, restarts: int) -> None:
+        reason = plural(
+            "Its tasks were started again {count} time in this attempt",
+            "Its tasks were started again {count} times in this attempt",
+            count=restarts,
+        )
+        _note_event(tx, attempt, "restarted", reason)
+
     def on_stopping(self, tx: Tx, attempt: Row, why: StopReason, reason: Text) -> None:
         lifecycle.stop_job(tx, _job(tx, attempt), why, reason)
 
@@ -119,6 +133,12 @@ class JobOwner(QueuedOwner):
 
     def note_outputs(self, tx: Tx, attempt: Row, loaded: Row, stored: Any) -> Kept:
         return collecting.note_outputs(self.runtime, tx, attempt, loaded, stored)
+
+
+def _note_event(tx: Tx, attempt: Row, event: str, reason: Text) -> None:
+    """Write an event of a service into the timeline of its job, whose state it does not change."""
+    row = _job(tx, attempt)
+    record_transition(tx, row["id"], row["state"], row["state"], event, reason)
 
 
 def _job(tx: Tx, attempt: Row) -> Row:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pearlstreet.compute.engines.protocol import Engine
 from pearlstreet.compute.execution.engine_states import EngineStates
 from pearlstreet.compute.execution.owners import Owner
-from pearlstreet.compute.execution.shells import OpenShells
+from pearlstreet.compute.execution.shells import CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, OpenShells
 from pearlstreet.compute.jobs.spec_volume import SpecVolume
 from pearlstreet.compute.queueing.decisions.log import DecisionLog
 from pearlstreet.compute.queueing.policy.rows import PolicyReader
@@ -106,6 +106,10 @@ class Runtime:
     """Shells that people have open in running jobs on this server."""
     store: Store | None = None
     """Store of the center, for reading chunked files of the hub."""
+    connections: OpenShells = field(
+        default_factory=lambda: OpenShells(CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX)
+    )
+    """Connections that people have open to ports of services on this server."""
     stored_blobs: BlobStore | None = None
     """Store of blobs; None: the folder of the center."""
     queue_counts: QueueCounts = field(default_factory=QueueCounts)

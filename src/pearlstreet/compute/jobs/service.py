@@ -184,6 +184,13 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
     if spec.environment and spec.environment.image:
         can_run = any(item.images for item in capabilities)
         problems += image_problems(spec.environment.image, runtime.settings.image_registries, can_run=can_run)
+    if spec.service is not None and not any(item.services for item in capabilities):
+        message = text("No engine of this center runs services")
+        hint = text("Leave out service; the operators can add an engine that runs them")
+        problems.append(Problem("service", message, hint=hint))
+    if spec.service is not None and spec.service.ports and spec.network != "none":
+        message = text("The ports of a service need network: none, so that no other job reaches them")
+        problems.append(Problem("service.ports", message, hint=text("Leave out network or ports")))
     if spec.network == "internet" and not runtime.settings.network_allowed:
         message = text("This center does not let jobs reach the network")
         hint = text("Bring data as inputs and packages as the environment")

@@ -95,7 +95,7 @@ def _shown(command: Sequence[str]) -> Sequence[str]:
 def find_shell(store: Store, actor: Actor, runtime: Runtime, job_id: str, shell_id: str) -> OpenShell:
     """Return an open shell to the person who opened it, while the right to do so lasts. Raises NotFound, Forbidden."""
     store.read(lambda tx: find_job(tx, actor, job_id, SCOPE))
-    found = runtime.shells.get(shell_id)
+    found = runtime.shells.get(shell_id) or runtime.connections.get(shell_id)
     if found is None or found.job_id != job_id or found.user != (actor.user_id or actor.label):
         raise NotFound(
             text("There is no open shell {shell} of this job", shell=shell_id[:80]),

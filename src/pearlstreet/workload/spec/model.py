@@ -123,6 +123,44 @@ class Elastic:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceProbe:
+    """A check of a service that is repeated while a task runs."""
+
+    port: str | None = None
+    """Name of the port that it connects to; None for a command."""
+    path: str | None = None
+    """Path of a GET request; None: a connection is enough."""
+    command: tuple[str, ...] = ()
+    """Command that it runs inside the task instead."""
+    period_s: float = 10.0
+    timeout_s: float = 2.0
+    successes: int = 1
+    failures: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """When a task of a service that ended is started again, in the same attempt."""
+
+    on: Literal["never", "failure", "always"] = "failure"
+    max: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What makes a job a service, which runs until it is cancelled."""
+
+    ports: dict[str, int] = field(default_factory=dict)
+    """Port on which each task listens, by name."""
+    readiness: ServiceProbe | None = None
+    liveness: ServiceProbe | None = None
+    startup_grace_s: float = 60.0
+    restarts: Restarts = Restarts()
+    drain_s: float = 30.0
+    """Time for which a stop waits for open connections."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dependency:
     """Another job that must end before this one starts."""
 
@@ -170,6 +208,8 @@ class JobSpec:
     retries: Retries = Retries()
     priority: int = 0
     preemptible: bool = False
+    service: Service | None = None
+    """None: the job is no service."""
     array: Array | None = None
     depends_on: tuple[Dependency, ...] = ()
     network: Literal["none", "internet"] = "none"

@@ -23,9 +23,13 @@ from pearlstreet.workload.spec.model import (
     JobLimits,
     OutputItem,
     PerTask,
+    Restarts,
     Retries,
+    Service,
+    ServiceProbe,
 )
 from pearlstreet.workload.spec.rules import (
+    CommandKind,
     IdKind,
     PackageKind,
     PathKind,
@@ -39,8 +43,10 @@ from pearlstreet.workload.spec.rules import (
     check_origin,
     check_output,
     check_per_task,
+    check_probe,
+    check_service,
 )
-from pearlstreet.workload.spec.shapes import Field, ListKind, Section, ShortKind
+from pearlstreet.workload.spec.shapes import Field, ListKind, MapKind, Section, ShortKind
 
 ARRAY_MAX = 100_000
 ARCHIVE = ChoiceKind(("file", "archive"))
@@ -314,6 +320,121 @@ RETRIES = Section(
             "failure：命令以非零结束；engine_lost、preemption：非用户原因且不计次数，去掉则作业失败而不再排队。",
         ),
     ),
+)  # fmt: skip
+
+
+def expand_restarts(value: object, context: Context) -> object:
+    """Expand a plain word to when a service is restarted."""
+    return {"on": value} if isinstance(value, str) else value
+
+
+PORT = re.compile(r"[a-z][a-z0-9]{0,14}")
+PORT_WORDS = text("a port's name: 1 to 15 small letters and digits, beginning with a letter")
+
+PROBE = Section(
+    ServiceProbe,
+    (
+        Field(
+            "port", TextKind(15, PORT, PORT_WORDS), "Port", "端口",
+            "Name of the port that it connects to.", "探测所连接端口的名称。",
+            example="web",
+        ),
+        Field(
+            "path", TextKind(500, re.compile(r"/[!-~]*"), text("a path such as /health")), "Path", "路径",
+            "Path of a GET request; an answer below 400 is a success. Left out: a connection is enough.",
+            "GET 请求的路径，状态码低于 400 即为成功；不填则能建立连接即可。",
+            example="/health",
+        ),
+        Field(
+            "command", CommandKind(TextKind(4096, wanted=text("text"), lines=True, empty=True, numbers=True)), "Command", "命令",
+            "A command run inside the task instead of a connection; exit code 0 is a success.",
+            "在任务内运行的命令，代替连接端口；退出码为 0 即为成功。",
+            example="test -e ready",
+        ),
+        Field(
+            "period", DurationKind(0.1, 3600), "Period", "间隔",
+            "Time between two checks.", "两次探测之间的时间。",
+            attribute="period_s", unit="s", example="10s",
+        ),
+        Field(
+            "timeout", DurationKind(0.1, 600), "Timeout", "超时",
+            "Time after which a check that has no answer has failed.", "超过此时间仍无结果即为失败。",
+            attribute="timeout_s", unit="s", example="2s",
+        ),
+        Field(
+            "successes", NumberKind(1, 100, whole=True), "Successes", "成功次数",
+            "Number of successes in a row after which it holds.", "连续成功多少次后视为通过。",
+            example=1,
+        ),
+        Field(
+            "failures", NumberKind(1, 100, whole=True), "Failures", "失败次数",
+            "Number of failures in a row after which it no longer holds.", "连续失败多少次后视为不通过。",
+            example=3,
+        ),
+    ),
+    presence=check_probe,
+)  # fmt: skip
+
+RESTARTS = Section(
+    Restarts,
+    (
+        Field(
+            "on", ChoiceKind(("never", "failure", "always")), "After", "情形",
+            "Ends after which a task is started again in the same attempt, on the same devices.",
+            "任务结束后在同一次尝试、同样的设备上重新启动的情形。",
+            example="failure",
+        ),
+        Field(
+            "max", NumberKind(0, 1000, whole=True), "At most", "最多",
+            "Largest number of restarts of a task; after one more end the attempt ends.",
+            "每个任务最多重启的次数；再次结束则本次尝试结束。",
+            example=5,
+        ),
+    ),
+)  # fmt: skip
+
+SERVICE = Section(
+    Service,
+    (
+        Field(
+            "ports", MapKind(PORT, PORT_WORDS, NumberKind(1024, 60_000, whole=True), 16), "Ports", "端口",
+            "Ports by name on which each task listens on 127.0.0.1; it reads its number from $PEARL_PORT_NAME. "
+            "They are reached by pearl port-forward only.",
+            "任务在 127.0.0.1 上监听的端口（按名称），实际端口号见 $PEARL_PORT_名称；只能经 pearl port-forward 访问。",
+            example={"web": 8080},
+        ),
+        Field(
+            "readiness", PROBE, "Readiness", "就绪探测",
+            "Check whether a task can take requests. Left out: it can as soon as it runs.",
+            "探测任务能否接收请求；不填则启动后即视为就绪。",
+            example={"port": "web", "path": "/health"},
+        ),
+        Field(
+            "liveness", PROBE, "Liveness", "存活探测",
+            "Check whether a task still works; one that fails it is killed and started again as restarts says.",
+            "探测任务是否仍正常；不通过则终止任务，并按 restarts 重新启动。",
+            example={"port": "web"},
+        ),
+        Field(
+            "startup_grace", DurationKind(0, 86_400), "Startup grace", "启动宽限",
+            "Time from a task's start in which failures of the liveness check do not count.",
+            "任务启动后的这段时间内，存活探测失败不计。",
+            attribute="startup_grace_s", unit="s", example="60s",
+        ),
+        Field(
+            "restarts", ShortKind(RESTARTS, expand_restarts, {"type": "string", "enum": ["never", "failure", "always"]}),
+            "Restarts", "重启",
+            "When a task that ended is started again. A word alone is on.", "任务结束后何时重新启动；只写一个词即为 on。",
+            example="failure",
+        ),
+        Field(
+            "drain", DurationKind(0, 3600), "Drain", "排空",
+            "Time for which a stop waits until open connections are closed; new ones are not accepted.",
+            "停止时等待已有连接结束的最长时间，期间不再接受新连接。",
+            attribute="drain_s", unit="s", example="30s",
+        ),
+    ),
+    presence=check_service,
 )  # fmt: skip
 
 TASKS_MAX = 65_536

@@ -20,6 +20,9 @@ _TITLES = {
     "retries.": ("Retries", "重试"),
     "array.": ("Arrays", "作业数组"),
     "elastic.": ("Elastic jobs", "弹性作业"),
+    "service.": ("Services", "服务"),
+    "service.readiness.": ("Checks of services", "服务探测"),
+    "service.restarts.": ("Restarts of services", "服务重启"),
     "depends_on[].": ("Dependencies", "依赖"),
     "limits.": ("Limits", "限额"),
 }

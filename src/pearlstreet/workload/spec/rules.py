@@ -278,6 +278,35 @@ def check_elastic(made: Attributes, where: Where, context: Context) -> None:
         )
 
 
+def check_probe(made: Attributes, where: Where, context: Context) -> None:
+    """Check that a probe of a service has either a port or a command."""
+    if bool(made.get("port")) == bool(made.get("command")):
+        context.add(
+            where,
+            text("A check connects to a port or runs a command, one of both"),
+            text("Write port: web, or command: test -e ready"),
+        )
+    elif made.get("path") is not None and not made.get("port"):
+        context.add((*where, "path"), text("A path belongs to a port"), text("Name the port, too"))
+
+
+def check_service(made: Attributes, where: Where, context: Context) -> None:
+    """Check that the probes of a service name its ports, and that no number is given to two ports."""
+    ports = made.get("ports", {})
+    numbers = list(ports.values())
+    for name, number in ports.items():
+        if numbers.count(number) > 1 and numbers.index(number) != list(ports).index(name):
+            context.add((*where, "ports", name), text("Two ports have the number {number}", number=number))
+    for kind in ("readiness", "liveness"):
+        probe = made.get(kind)
+        if probe is not None and probe.port is not None and probe.port not in ports:
+            context.add(
+                (*where, kind, "port"),
+                text("The service has no port {name}", name=shown(probe.port)),
+                text("Its ports are: {names}", names=", ".join(ports) or "-"),
+            )
+
+
 def check_git(made: Attributes, where: Where, context: Context) -> None:
     """Check that a git source has an https URL without credentials and a ref that git cannot take for an option."""
     url, ref = made.get("url"), made.get("ref", "HEAD")
@@ -299,6 +328,12 @@ def check_job(made: Attributes, where: Where, context: Context) -> None:
             (*where, "git"),
             text("The work folder comes from files or from git, not from both"),
             text("Leave out files or git"),
+        )
+    if made.get("service") is not None and made.get("array") is not None:
+        context.add(
+            (*where, "service"),
+            text("An array cannot be a service: nothing would end its elements"),
+            text("Leave out array or service; tasks runs several of a service"),
         )
     _check_variables(made, where, context)
     _check_mounts(made.get("inputs", {}), where, context)

@@ -82,7 +82,7 @@ def field_hint(word: str, here: Iterable[str], elsewhere: Mapping[str, str]) -> 
     known = tuple(here)
     if lowered in known:
         return text("Did you mean {name}?", name=lowered)
-    for table in (elsewhere, OTHER_WORDS):
+    for table in (OTHER_WORDS, elsewhere):  # `timeout` of a whole job is its time_limit, not that of a check
         if lowered in table and table[lowered] != word:
             return text("Did you mean {name}?", name=table[lowered])
     close = nearest(word, known)

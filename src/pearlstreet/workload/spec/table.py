@@ -173,6 +173,12 @@ JOB = Section(
             "可被更紧急的作业中止并重新排队；应自行保存检查点。",
         ),
         Field(
+            "service", parts.SERVICE, "Service", "服务",
+            "The job runs until it is cancelled: with ports, checks, restarts and drain. Its time_limit still ends it.",
+            "作业持续运行直到被取消，可设端口、探测、重启和排空；到达 time_limit 时仍会结束。",
+            example={"ports": {"web": 8080}},
+        ),
+        Field(
             "array", parts.ARRAY, "Array", "作业数组",
             "Many jobs from one specification; each gets PEARL_ARRAY_INDEX and with values PEARL_ARRAY_VALUE.",
             "由一份说明生成多个作业；各自得到 PEARL_ARRAY_INDEX，给出 values 时还有 PEARL_ARRAY_VALUE。",
@@ -241,6 +247,9 @@ def sections() -> list[tuple[Section, str]]:
         (parts.RETRIES, "retries."),
         (parts.ARRAY, "array."),
         (parts.ELASTIC, "elastic."),
+        (parts.SERVICE, "service."),
+        (parts.PROBE, "service.readiness."),
+        (parts.RESTARTS, "service.restarts."),
         (parts.DEPENDENCY, "depends_on[]."),
         (parts.LIMITS, "limits."),
     ]
