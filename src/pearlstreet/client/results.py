@@ -52,6 +52,21 @@ class AccessRequest(TypedDict):
     expires_at: str | None
 
 
+class AccountDifference(TypedDict):
+    """An attempt whose metered time differs by more than a second from what the cluster accounts."""
+
+    attempt: str
+    owner: str
+    org: str
+    cluster_job: str
+    start: str
+    end: str
+    account_start: str
+    account_end: str
+    excess_s: float
+    corrected: bool
+
+
 class Alert(TypedDict):
     """Threshold of the notice `balance.low`: it is sent when the available balance is at or below it."""
 
@@ -105,6 +120,9 @@ class Attempt(TypedDict):
     stop_reason: str | None
     next_tasks: int | None
     saved: str | None
+    ready: bool | None
+    restarts: int
+    endpoints: list[Endpoint]
     lost_s: float | None
     end_reason: str | None
     exit_code: int | None
@@ -195,6 +213,21 @@ class Budget(TypedDict):
     project_id: str | None
     monthly: str
     thresholds: list[int]
+
+
+class BurnIn(TypedDict):
+    """One burn-in of a node."""
+
+    id: str
+    node: str
+    state: Literal["waiting", "running", "done", "lost"]
+    requested: str
+    requested_by: str
+    ended: str | None
+    figures: dict[str, float]
+    errors: list[str]
+    notices: list[str]
+    message: str | None
 
 
 class CalibrationReset(TypedDict):
@@ -447,6 +480,13 @@ class Ended(TypedDict):
     """Id of the ended session or removed identity."""
 
     ended: str | None
+
+
+class Endpoint(TypedDict):
+    """A port of one task of a service."""
+
+    rank: int
+    port: str
 
 
 class EnergyUse(TypedDict):
@@ -1281,6 +1321,15 @@ class Reading(TypedDict):
     mfu: float
     tokens: float
     tokens_a_parameter: float
+
+
+class Reconciliation(TypedDict):
+    """Comparison of metered attempts with the accounting of the engine's cluster."""
+
+    engine: str
+    compared: int
+    unaccounted: int
+    differences: list[AccountDifference]
 
 
 RefKind = Literal["branch", "tag"]
