@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.compute.engines.cluster.file_user import find_user
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
 from pearlstreet.compute.engines.slurm.parsing import SACCT_FIELDS, parse_jobs, parse_nodes, parse_sacct
@@ -95,7 +95,7 @@ class CommandTransport:
         return self._read("scontrol", "show", "config")
 
     def accounts(self, since_s: int) -> Sequence[SlurmJob]:
-        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_s))
+        since = to_rfc3339(since_s * US_PER_S)[:19]
         command = [
             "sacct",
             "--noheader",
