@@ -157,6 +157,8 @@ def make_busy(center: Center) -> None:
     center.things["month"] = datetime.now(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m")
     question = {"policies": ["fifo"], "extra": "1x8xH100-80G"}
     center.things["what_if"] = center.call("POST", "/what-ifs?org=acme", json=question)["id"]
+    center.call("POST", "/hub", json={"name": "acme/digits", "visibility": "public"})
+    center.things |= {"repo_type": "model", "repo_org": "acme", "repo_name": "digits"}
     _state_energy(center)
     work = {"kind": "train", "mode": "lora", "model": {"name": "Llama 3.1 8B"}, "tokens": 1e7}
     tune = {"name": "tune", "command": ["python", "tune.py"], "simulate": "11h"}
