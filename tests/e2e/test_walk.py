@@ -31,7 +31,7 @@ SAID = """() => {
   return [...found];
 }"""
 NAMES = re.compile(
-    r"^(pearlstreet|[aA]cme|default|owner|viewer|system|security|audit|pretrain|evaluate|huge|sweep|short|broken|unwanted|tune|simulated|digits"
+    r"^(pearlstreet|[aA]cme|default|owner|viewer|system|security|audit|pretrain|evaluate|huge|sweep|short|broken|unwanted|tune|simulated|digits|acme/digits|main"
     r"|English|简体中文|Pod)$|^[a-z]+-?\d[\w-]*$|[\w.+-]+@[\w.-]+|\b(usr|job|key|org|prj|quo|att|evt)_\w+"
 )
 AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations
