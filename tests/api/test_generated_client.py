@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "credit": ("get_balance", "owner", {"org": "acme"}),
     "energy": ("list_energy_presets", "owner", {}),
     "files": ("list_uploads", "owner", {"org": "acme"}),
+    "hub": ("list_repositories", "owner", {}),
     "invoices": ("get_invoice", "owner", {"org": "acme", "month": present_month(), "draft": True}),
     "jobs": ("list_jobs", "owner", {"org": "acme"}),
     "keys": ("list_keys", "owner", {}),

@@ -151,7 +151,7 @@ def test_no_body_at_any_route_is_a_server_error(hub: HubCaller, method: str) -> 
     from pearlstreet.hubapi.app import ROUTES
 
     values = {"kind": "models", "org": "acme", "name": "bad", "rev": "none", "ref": "refs", "right": "write",
-              "state": "pending", "token": "x.y", "part": "1", "prefix": "default", "hash": "0" * 64}  # fmt: skip
+              "state": "pending", "token": "x.y", "part": "1", "prefix": "default", "hash": "0" * 64, "version": "v1"}  # fmt: skip
     before = committed(hub)
     for body in (b"", b"{", b"[]", b"null", b"5", b"\xff\xfe", b'{"a":' * 2000, b"[" * 100_000, b'{"name":{}}',
                  b'{"files":5}', b'{"objects":[5]}', b'{"type":"space","name":"acme/x"}', b"a=b&paths=\xff"):  # fmt: skip

@@ -21,6 +21,7 @@ READY: Mapping[str, Mapping[str, Any]] = {
     "collect_outputs": {"state": "collecting"},
     "send_notices": {"state": "due"},
     "save_checkpoints": {},
+    "burn_in": {"state": "waiting"},
 }
 """Loop → what makes a row one of its own. A new loop gets a line here."""
 
@@ -39,7 +40,8 @@ def _row(table: sa.Table, row_id: str, org: str, due_us: int, ready: Mapping[str
         kind = column.type
         text = isinstance(kind, sa.String)
         values[column.name] = row_id if text else {} if isinstance(kind, sa.JSON) else 0
-    return values | ready | {"id": row_id, "org_id": org, "due_us": due_us}
+    account = "org_id" if "org_id" in table.c else "node"
+    return values | ready | {"id": row_id, account: org, "due_us": due_us}
 
 
 def test_every_loop_is_known_here(tmp_path: Path) -> None:
