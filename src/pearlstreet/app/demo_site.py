@@ -13,7 +13,7 @@ EXAMPLE = "an example for the demo"
 
 
 def state_example_site(system: Client, *, has_example_prices: bool = True) -> None:
-    """Publish raised prices (`has_example_prices`) and example energy facts in a center that has only what a new center has."""
+    """Publish raised prices (`has_example_prices`) and example energy facts, unless an operator has set prices or facts already."""
     prices = system.prices.current()
     if prices["number"] == 1 and has_example_prices:
         rules = [

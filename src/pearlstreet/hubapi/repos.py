@@ -365,7 +365,7 @@ async def validate_yaml(call: Call) -> Response:
 
 
 async def auth_check(call: Call) -> Response:
-    """Check that the caller may download, or write."""
+    """Answer whether the caller may download the repository or, if asked so, write to it."""
     actor, write = await call.actor(), call.at.get("right") == "write"
     await in_thread(
         lambda: call.store.read(

@@ -42,7 +42,7 @@ def compress(names: Iterable[str]) -> str:
 
 
 def _stem(name: str) -> tuple[str, int]:
-    """Return a name without its last number, and the width of that number; 0: there is none."""
+    """Split a name into the part before its last number and the number of digits (0: it ends in no number)."""
     match = _NUMBERED.match(name)
     return (match[1], len(match[2])) if match else (name, 0)
 

@@ -44,7 +44,7 @@ class Options:
     folders: Folders = Folders()
     slurm_user: str = "slurm"
     has_cgroups: bool = True
-    """Whether tasks are held in control groups; virtual nodes of one machine cannot each have their own."""
+    """Whether Slurm confines tasks by control groups. False for virtual nodes, which share one machine and its control groups."""
     is_virtual: bool = False
     """Whether nodes claim more than the machine has."""
 

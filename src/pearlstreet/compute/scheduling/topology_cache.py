@@ -201,7 +201,7 @@ class TopologyCache:
         return asked.demands
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what `make` returned for the key; made anew if it was not asked for lately."""
+        """Return the kept value of the key, or call `make` for it and keep that; keys unused for long are dropped."""
         found: T = self._memos.pop(key, None) or make()
         self._memos[key] = found
         while len(self._memos) > _MEMOS_MAX:

@@ -120,7 +120,7 @@ class LocalEngine:
         self._probing = threading.Lock()
         self._choosing = threading.Lock()
         self._placing = threading.Lock()
-        """Held from the choice of devices until it is on disk, so that no other order gets the same."""
+        """Lock from the choice of devices until the choice is on disk, so that no two orders get the same devices."""
         self._sandbox_failed = False
         self._can_fetch_images = images.can_fetch()
 

@@ -62,7 +62,7 @@ class ClusterFacts:
     has_accounting: bool | None = None
     """Whether slurmdbd answers; None: not known."""
     sets_requeue: bool = True
-    """Whether a submission can say that Slurm must not start the job again."""
+    """Whether a job can be submitted with requeuing switched off."""
     isolation: str = "bubblewrap"
     trial: TrialJob | None = None
     """None: no trial job was sent, because something else is wrong."""
