@@ -13,6 +13,7 @@ from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.text import text
 from pearlstreet.cli.output import done, err, say
 from pearlstreet.cli.profile import client
+from pearlstreet.cli.shells import send_input
 from pearlstreet.client.shells import INPUT_BYTES
 from pearlstreet.client.transport import ApiError, Unreachable
 
@@ -87,15 +88,4 @@ def _serve(center: Client, job_id: str, port: str, rank: int, link: socket.socke
 
 def _send(center: Client, shell: results.Shell, link: socket.socket) -> None:
     """Give the service what the local program sends, and its end."""
-    offset = 0
-    with contextlib.suppress(ApiError, Unreachable, OSError):
-        while True:
-            data = link.recv(INPUT_BYTES)
-            until = offset + len(data)
-            while True:
-                left = data[len(data) - (until - offset) :]
-                offset = center.shells.write(shell["job_id"], shell["id"], left, offset=offset, end=not data)
-                if offset >= until:
-                    break
-            if not data:
-                return
+    send_input(center, shell, lambda: link.recv(INPUT_BYTES))

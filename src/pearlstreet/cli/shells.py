@@ -11,7 +11,7 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -100,12 +100,16 @@ def _raw_terminal(center: Client, shell: results.Shell) -> Iterator[None]:
 
 def _send_input(center: Client, shell: results.Shell) -> None:
     """Give standard input to the command, and its end."""
+    with contextlib.suppress(ValueError):  # standard input is closed
+        send_input(center, shell, lambda: os.read(sys.stdin.fileno(), INPUT_BYTES))
+
+
+def send_input(center: Client, shell: results.Shell, read: Callable[[], bytes]) -> None:
+    """Send what `read` returns, and the end when it returns nothing, until the command or connection has ended."""
     offset = 0
-    with contextlib.suppress(
-        ApiError, Unreachable, OSError, ValueError
-    ):  # the command or its shell has ended
+    with contextlib.suppress(ApiError, Unreachable, OSError):
         while True:
-            data = os.read(sys.stdin.fileno(), INPUT_BYTES)
+            data = read()
             until = offset + len(data)
             while True:
                 left = data[len(data) - (until - offset) :]
