@@ -127,8 +127,9 @@ judges: setup ## Whole schedules of public traces before outside judges (PEARL_S
 bench: setup ## Benchmarks, then one table: figure, peer or bound, ratio (BENCHMARKS="benchmarks/quote.py …" for some)
 	@$(BIN)/python benchmarks/run_all.py $(BENCHMARKS)
 
-engines: ## Install PostgreSQL, Slurm, Ceph's S3 gateway, Chromium, bubblewrap, Node.js from Debian (as root)
+engines: setup ## Install PostgreSQL, Slurm, Ceph's S3 gateway, Chromium, bubblewrap, Node.js from Debian (as root), and the hub's official clients
 	@sh scripts/engines.sh
+	@sh scripts/hub_clients.sh
 
 generator: setup ## Install openapi-python-client, with which a test generates a client from the OpenAPI document
 	@sh scripts/generator.sh
