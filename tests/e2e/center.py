@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,27 @@ START_WITHIN_S = 120.0
 WITHIN_S = 120.0
 OPERATORS = ("system", "security", "audit")
 TENANTS = ("owner", "viewer")
+CARD = """---
+license: apache-2.0
+language: [en, zh]
+pipeline_tag: image-classification
+library_name: transformers
+tags: [digits, 手写数字]
+---
+# digits-28
+
+28 × 28 7
+
+|0|1|
+|-:|-:|
+|2|3|
+
+```
+4 5 6
+```
+"""
+"""Numbers and codes only: a test looks for English words on Chinese pages."""
+LABELS = "label,0\n" + "".join(f"{number % 10},{number * 0.5}\n" for number in range(40))
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -158,6 +180,7 @@ def make_busy(center: Center) -> None:
     question = {"policies": ["fifo"], "extra": "1x8xH100-80G"}
     center.things["what_if"] = center.call("POST", "/what-ifs?org=acme", json=question)["id"]
     center.call("POST", "/hub", json={"name": "acme/digits", "visibility": "public"})
+    commit_files(center, "models/acme/digits", {"README.md": CARD.encode(), "labels.csv": LABELS.encode()})
     center.things |= {"repo_type": "model", "repo_org": "acme", "repo_name": "digits"}
     _state_energy(center)
     work = {"kind": "train", "mode": "lora", "model": {"name": "Llama 3.1 8B"}, "tokens": 1e7}
@@ -171,6 +194,20 @@ def make_busy(center: Center) -> None:
         center.until(jobs[name], "running")
     for name in ("short", "broken", "unwanted"):
         center.until(jobs[name], *ENDED)
+
+
+def commit_files(center: Center, repo: str, files: Mapping[str, bytes], who: str = "owner") -> None:
+    """Commit small files, as the official clients do."""
+    lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "Add files"}}]
+    for path, content in files.items():
+        value = {"path": path, "content": base64.b64encode(content).decode(), "encoding": "base64"}
+        lines.append({"key": "file", "value": value})
+    answer = center.http.post(
+        f"/hf/api/{repo}/commit/main",
+        headers={"authorization": f"Bearer {center.keys[who]}"},
+        content="\n".join(json.dumps(line) for line in lines).encode(),
+    )
+    assert answer.status_code == 200, answer.text
 
 
 def _state_energy(center: Center) -> None:

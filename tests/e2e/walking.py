@@ -25,6 +25,7 @@ NOT_PAGES = {
     "/oidc/{provider}/callback": "comes from the provider",
     "/jobs/{job}/log": "plain text for the script",
     "/artefacts/{artefact}": "a file",
+    "/hub/{repo_type}/{repo_org}/{repo_name}/raw": "a file",
     "/audit/export": "a file",
     "/orgs/{org}/export": "a file",
     "/notices/webhooks/{hook}": "no webhook: its address would have to be a public one",

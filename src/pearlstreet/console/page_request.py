@@ -112,12 +112,14 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file to download, never displayed on the console's origin."""
+    """A file to download. It is displayed only as an image or sound, and without any right on the console's origin."""
 
     name: str
     content: bytes | str | Iterator[bytes]
     """Bytes, the path of a file, or chunks that are produced while they are sent."""
     media_type: str = "application/octet-stream"
+    is_shown: bool = False
+    """Whether the browser may display it; only images and sound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ MACRO_FILES = {
     "bill": "billing_tabs.html",
     "notes": "notice_tabs.html",
     "ops": "ops.html",
+    "hubs": "hub_tabs.html",
     "inputs": "job_inputs.html",
     "offering": "quote_offers.html",
 }

@@ -51,7 +51,7 @@ T = TypeVar("T")
 FORM_BYTES_MAX = 1 << 20
 FIELDS_MAX = 500
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self';"
     " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS = {
@@ -64,6 +64,15 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+SHOWN = frozenset(
+    f"{kind}/{name}"
+    for kind, names in (
+        ("image", ("png", "jpeg", "gif", "webp")),
+        ("audio", ("flac", "ogg", "mpeg", "wav", "mp4")),
+    )
+    for name in names
+)
+"""Media types of files that may be displayed. SVG and HTML are none of them: they can hold scripts."""
 DOWNLOAD_CSP = "default-src 'none'; sandbox"
 ADDRESS_SIGNS = ":/%#?=@[]!$&'()*+,;"
 """Characters that are not percent-encoded in the target of a redirect."""
@@ -379,8 +388,9 @@ def _about_its_page(page_request: PageRequest, org: str) -> PageRequest:
 
 
 def _download(answer: Download) -> Response:
+    shown = answer.is_shown and answer.media_type in SHOWN
     headers = {
-        "content-disposition": f"attachment; filename*=UTF-8''{quote(answer.name.rpartition('/')[2], safe='')}"
+        "content-disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(answer.name.rpartition('/')[2], safe='')}"
     }
     found: Response
     if isinstance(answer.content, bytes):

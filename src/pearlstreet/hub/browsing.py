@@ -10,10 +10,22 @@ import sqlalchemy as sa
 
 from pearlstreet.base.text import text
 from pearlstreet.hub.access import access_to, find_repo
-from pearlstreet.hub.model import Access, Commit, EntryNotFound, Ref, RepoKind, Repository, TreeEntry
-from pearlstreet.hub.revisions import Revision, find_revision, history, list_refs, page_loader
+from pearlstreet.hub.cards import CARD_BYTES_MAX
+from pearlstreet.hub.contents import read_content
+from pearlstreet.hub.hub import Hub
+from pearlstreet.hub.model import (
+    CARD_FILE,
+    Access,
+    Commit,
+    EntryNotFound,
+    Ref,
+    RepoKind,
+    Repository,
+    TreeEntry,
+)
+from pearlstreet.hub.revisions import Revision, file_at, find_revision, history, list_refs, page_loader
 from pearlstreet.hub.tables import downloads, roles, shares
-from pearlstreet.hub.tree import has_folder, iterate_entries
+from pearlstreet.hub.tree import find_entry, has_folder, iterate_entries
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
 from pearlstreet.tenancy.tables import orgs, users
@@ -35,6 +47,15 @@ class Overview:
     access: Access
     commit: Commit
     refs: Sequence[Ref]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file that the caller may download."""
+
+    repo: Repository
+    commit_id: str
+    entry: TreeEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +89,48 @@ def view_repo(store: Store, actor: Actor, kind: RepoKind, full_name: str, rev: s
         return Overview(repo, access_to(tx, actor, repo), commit, list_refs(tx, repo.id))
 
     return store.read(query)
+
+
+def find_file(store: Store, actor: Actor, kind: RepoKind, full_name: str, rev: str, path: str) -> TreeEntry:
+    """Return the facts of a file. Raises RepoNotFound, RevisionNotFound, EntryNotFound."""
+
+    def query(tx: Tx) -> TreeEntry:
+        repo = find_repo(tx, actor, kind, full_name)
+        return file_at(tx, repo.id, find_revision(tx, repo.id, rev), path)
+
+    return store.read(query)
+
+
+def open_file(store: Store, actor: Actor, kind: RepoKind, full_name: str, rev: str, path: str) -> OpenedFile:
+    """Return a file whose bytes the caller may get. Raises the errors of `find_file`, AccessRequired, and Forbidden.
+
+    All bytes that an interface shows of a file, previews too, come through here.
+    """
+
+    def query(tx: Tx) -> OpenedFile:
+        repo = find_repo(tx, actor, kind, full_name, download=True)
+        revision = find_revision(tx, repo.id, rev)
+        return OpenedFile(repo, revision.commit.id, file_at(tx, repo.id, revision, path))
+
+    return store.read(query)
+
+
+def read_card_file(store: Store, hub: Hub, actor: Actor, repo: Repository, rev: str) -> bytes:
+    """Return the card at a revision, up to the size that a card may have; empty without one.
+
+    A card is shown to all who see the repository, also if its files are gated. Raises RepoNotFound, RevisionNotFound.
+    """
+
+    def query(tx: Tx) -> TreeEntry | None:
+        found = find_repo(tx, actor, repo.kind, repo.full_name)
+        revision = find_revision(tx, found.id, rev)
+        return find_entry(revision.manifest, page_loader(tx, found.id), CARD_FILE)
+
+    entry = store.read(query)
+    if entry is None or not entry.size_bytes:
+        return b""
+    length = min(entry.size_bytes, CARD_BYTES_MAX)
+    return b"".join(read_content(store, hub, entry.sha256, start=0, length=length))
 
 
 def list_folder(

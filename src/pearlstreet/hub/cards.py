@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -19,20 +20,36 @@ NESTING_MAX = 12
 _TEXTS = ("license", "language", "pipeline_tag", "library_name", "base_model", "pretty_name")
 
 
-def read_card(content: bytes) -> Mapping[str, object]:
-    """Return the front matter of a card; empty without one. Raises InvalidInput."""
+@dataclass(frozen=True, slots=True)
+class CardParts:
+    """A card split at its front matter. `front` None: it has none."""
+
+    front: str | None
+    body: str
+
+
+def split_card(content: bytes) -> CardParts:
+    """Return front matter and Markdown of a card. Raises InvalidInput."""
     if len(content) > CARD_BYTES_MAX:
         raise _wrong(text("The card is larger than {limit} bytes", limit=CARD_BYTES_MAX))
     try:
         lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise _wrong(text("The card is not UTF-8")) from None
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise _wrong(text("The card is not UTF-8"), line) from None
     if not lines or lines[0].rstrip() != "---":
-        return {}
+        return CardParts(None, "\n".join(lines))
     end = next((at for at, line in enumerate(lines[1:], 1) if line.rstrip() == "---"), None)
     if end is None:
-        raise _wrong(text("The front matter of the card has no end: a line with ---"))
-    front = "\n".join(lines[1:end])
+        raise _wrong(text("The front matter of the card has no end: a line with ---"), 1)
+    return CardParts("\n".join(lines[1:end]), "\n".join(lines[end + 1 :]))
+
+
+def read_card(content: bytes) -> Mapping[str, object]:
+    """Return the front matter of a card; empty without one. Raises InvalidInput, with the line where that is known."""
+    front = split_card(content).front
+    if front is None:
+        return {}
     if len(front) > FRONT_MATTER_BYTES_MAX or ("&" in front and "*" in front and _has_alias(front)):
         raise _wrong(text("The front matter of the card is too large or has aliases"))
     try:
@@ -40,14 +57,25 @@ def read_card(content: bytes) -> Mapping[str, object]:
         value = {} if value is None else value
         plain = json.loads(json.dumps(value, default=str))
     except (YAMLError, ValueError, TypeError, RecursionError, AttributeError, KeyError, IndexError) as error:
-        problem = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise _wrong(text("The front matter of the card is not YAML: {problem}", problem=problem)) from None
+        raise _not_yaml(error) from None
     if not isinstance(plain, dict):
-        raise _wrong(text("The front matter of the card is not a table of names and values"))
+        raise _wrong(text("The front matter of the card is not a table of names and values"), 2)
     for name in ("license", "pipeline_tag", "library_name"):
         if not isinstance(plain.get(name, ""), (str, type(None), list)):
-            raise _wrong(text("{name} in the card must be text", name=name))
+            lines = enumerate(front.splitlines(), 2)
+            at = next((number for number, line in lines if line.startswith(f"{name}:")), None)
+            raise _wrong(text("{name} in the card must be text", name=name), at)
     return {str(key)[:200]: value for key, value in plain.items()}
+
+
+def _not_yaml(error: Exception) -> InvalidInput:
+    """Return the error of a YAML parser with its line in the card, where the front matter begins on line 2."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    said = getattr(error, "problem", None) or str(error) or type(error).__name__
+    message = text(
+        "The front matter of the card is not YAML: {problem}", problem=str(said).splitlines()[0][:200]
+    )
+    return _wrong(message, mark.line + 2 if mark is not None else None)
 
 
 def card_tags(card: Mapping[str, object]) -> list[str]:
@@ -77,5 +105,5 @@ def _many(value: object) -> list[object]:
     return [value] if isinstance(value, (str, int, float)) and value != "" else []
 
 
-def _wrong(message: Text) -> InvalidInput:
-    return InvalidInput(message, problems=[Problem("README.md", message)])
+def _wrong(message: Text, line: int | None = None) -> InvalidInput:
+    return InvalidInput(message, problems=[Problem("README.md", message, line=line)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.hub.cards import card_tags, read_card
+from pearlstreet.hub.cards import card_tags, read_card, split_card
 
 
 def test_tags_licence_and_languages_are_read() -> None:
@@ -34,3 +34,20 @@ def test_front_matter_without_end_and_other_bytes_are_refused() -> None:
     for content in (b"---\na: 1\n", b"---\n\xff\n---\n"):
         with pytest.raises(InvalidInput):
             read_card(content)
+
+
+def test_a_problem_names_its_line() -> None:
+    wrong = (("license: mit\ntags: [a", 4), ("a: 1\n  b: 2", 3), ("tags: [a]\nlicense: 5", 3), ("- list", 2))
+    for front, line in wrong:
+        with pytest.raises(InvalidInput) as error:
+            read_card(f"---\n{front}\n---\n".encode())
+        assert abs((error.value.problems[0].line or 0) - line) <= 1, (front, error.value.problems)
+    with pytest.raises(InvalidInput) as error:
+        read_card(b"line\nnext \xff\n")
+    assert error.value.problems[0].line == 2
+
+
+def test_a_card_is_split_at_its_front_matter() -> None:
+    parts = split_card(b"---\nlicense: mit\n---\n# Tiny\n---\nmore")
+    assert (parts.front, parts.body) == ("license: mit", "# Tiny\n---\nmore")
+    assert split_card(b"no front").front is None
