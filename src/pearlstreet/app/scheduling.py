@@ -37,12 +37,19 @@ def policy_from_settings(table: Mapping[str, object]) -> Policy:
 
 
 def _with(policy: Policy, name: str, item: dict[str, object]) -> Policy:
-    rank, title = item.pop("rank", 0), item.pop("title", "")
+    rank, title, engines = item.pop("rank", 0), item.pop("title", ""), item.pop("engines", [])
     if not isinstance(rank, int) or isinstance(rank, bool) or not isinstance(title, str):
         raise ConfigurationError(
             text("scheduling.queues.{name} in pearl.toml: rank is a whole number, title a text", name=name)
         )
-    return with_queue(policy, name, rank=rank, settings=item, access=Access(title))
+    if not isinstance(engines, list) or not all(isinstance(engine, str) for engine in engines):
+        raise ConfigurationError(
+            text("scheduling.queues.{name} in pearl.toml: engines is a list of names", name=name),
+            hint=text('Write engines = ["slurm"]'),
+        )
+    return with_queue(
+        policy, name, rank=rank, settings=item, access=Access(title, engines=tuple(sorted(set(engines))))
+    )
 
 
 def decisions_from_settings(settings: Settings) -> DecisionSettings:

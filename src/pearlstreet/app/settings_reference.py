@@ -119,6 +119,13 @@ def _scheduling() -> Iterator[str]:
 def _queue() -> Iterator[str]:
     yield _row("rank", "whole number", 0, (-RANK_MAX, RANK_MAX), "Queues of a lower rank are planned first.")
     yield _row("title", "text", "", None, "Title of the queue for people.")
+    yield _row(
+        "engines",
+        "list of names",
+        None,
+        None,
+        "Engines whose nodes alone run its jobs. Without it: all engines.",
+    )
     for name in QUEUE_SETTINGS:
         yield _policy_row(name, None, "As the key of the same name in `[scheduling]`.")
 

@@ -48,6 +48,8 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON")]
 Org = Annotated[str | None, typer.Option("--org", help="Organisation (default: the profile's, else yours)")]
 OTHER_COLUMNS = 84
 """Width, in columns of the terminal, that the list of jobs needs besides the reason."""
+ENGINE_COLUMN = 12
+"""Width that it needs for the engine, shown only if the jobs ran on several."""
 JobArg = Annotated[str, typer.Argument(help="Job id", metavar="JOB")]
 
 
@@ -292,21 +294,24 @@ def jobs(
     if as_json:
         show_lines(rows)
         return
-    width = max(14, out.console.width - OTHER_COLUMNS)
+    # A center with one engine has nothing to tell apart, and the terminal is narrow.
+    tells_engine = len({r["engine"] for r in rows if r["engine"]}) > 1
+    width = max(14, out.console.width - OTHER_COLUMNS - (ENGINE_COLUMN if tells_engine else 0))
     table(
-        ("Job", "Name", "State", "Submitted", "Ran", "Why"),
+        ("Job", "Name", "State", *(("Engine",) if tells_engine else ()), "Submitted", "Ran", "Why"),
         [
             (
                 r["id"],
                 _name(r),
                 r["state"],
+                *((r["engine"],) if tells_engine else ()),
                 r["submitted"][5:16].replace("T", " "),
                 _ran(r),
                 short(r["reason"], width),
             )
             for r in rows
         ],
-        right=(4,),
+        right=(5 if tells_engine else 4,),
     )
 
 
@@ -343,6 +348,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
         "Why": reason,
         "Owner": who(found["owner"]),
         "Queue": found["queue"],
+        **({"Engine": found["engine"]} if found["engine"] else {}),
         **({"Quote": found["quote_id"]} if found["quote_id"] else {}),
     }
     price = "Price per hour" if found["array_size"] is None else "Price per hour of each element"
@@ -377,7 +383,7 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     if attempts:
         out.title("Attempts")
         table(
-            ("Number", "State", "Tasks", "Nodes", "Isolation", "Ended", "Exit code", "Work lost"),
+            ("Number", "State", "Tasks", "Engine", "Nodes", "Isolation", "Ended", "Exit code", "Work lost"),
             [_attempt(row) for row in attempts],
         )
     if left:
@@ -403,7 +409,8 @@ def _attempt(row: results.Attempt) -> tuple[object, ...]:
     shown = nodes[0] if len(nodes) == 1 else f"{nodes[0]} … ({len(nodes)})"
     ended = row["stop_reason"] if row["stop_reason"] in ("resized", "preempted") else row["end_reason"]
     lost = None if row["lost_s"] is None else format_duration(row["lost_s"])
-    return row["number"], row["state"], row["tasks"], shown, row["wall"], ended, row["exit_code"], lost
+    place = (row["engine"], shown, row["wall"])
+    return row["number"], row["state"], row["tasks"], *place, ended, row["exit_code"], lost
 
 
 def logs(
@@ -463,8 +470,9 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
     if here is not None:
         nodes = ", ".join(here["nodes"][:5]) + (" …" if len(here["nodes"]) > 5 else "")
         place = say(
-            "Placed on {nodes}; tasks: {tasks}; {model}",
+            "Placed on {nodes} of engine {engine}; tasks: {tasks}; {model}",
             nodes=nodes,
+            engine=here["engine"],
             tasks=here["tasks"],
             model=here["model"] or "CPU",
         )

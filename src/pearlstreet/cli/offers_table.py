@@ -48,6 +48,7 @@ def show_offers(offers: Sequence[results.Offer]) -> None:
                 less=f"{greener['less']:.0%}",
             )
             err.print(words, style="dim", markup=False)
+    _engines(offers)
     said: dict[str, list[str]] = {}
     for offer in offers:
         for words in (*_what_blocks(offer["start"]), *offer["warnings"], *offer["assumed"]):
@@ -57,6 +58,17 @@ def show_offers(offers: Sequence[results.Offer]) -> None:
             warn(words)
         else:
             warn(text("Offer {offers}: {words}", offers=", ".join(which), words=words))
+
+
+def _engines(offers: Sequence[results.Offer]) -> None:
+    """Print the engines of each offer if they differ; a center with one engine has nothing to tell apart."""
+    by_engines: dict[str, list[str]] = {}
+    for offer in offers:
+        by_engines.setdefault(", ".join(offer["engines"]), []).append(offer["id"])
+    if len(by_engines) > 1 or any("," in names for names in by_engines):
+        for names, which in by_engines.items():
+            words = say("Offer {offers}: engine {engines}", offers=", ".join(which), engines=names or "-")
+            err.print(words, style="dim", markup=False)
 
 
 def _what_blocks(start: results.Start | None) -> list[str]:

@@ -181,9 +181,17 @@ def list_queues(as_json: Json = False) -> None:
         show_lines(rows)
         return
     table(
-        ("Queue", "Title", "Default", "Rank", "Its own settings", "Open to"),
+        ("Queue", "Title", "Default", "Rank", "Engines", "Its own settings", "Open to"),
         [
-            (r["name"], r["title"], r["is_default"], r["rank"], _short(r["settings"]), _short(r["allowed"]))
+            (
+                r["name"],
+                r["title"],
+                r["is_default"],
+                r["rank"],
+                _short(r["engines"]),
+                _short(r["settings"]),
+                _short(r["allowed"]),
+            )
             for r in rows
         ],
         right=(3,),
@@ -198,6 +206,10 @@ def set_queue(
     title: Annotated[str | None, typer.Option(help="What it is for")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="Only these may use it: ORG or ORG/PROJECT")] = None,
     allow_all: Annotated[bool, typer.Option("--allow-all", help="Everybody may use it")] = False,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="Only nodes of these engines run its jobs (pearl engines)")
+    ] = None,
+    all_engines: Annotated[bool, typer.Option("--all-engines", help="All engines run its jobs")] = False,
     note: Note = "",
 ) -> None:
     """Set up a queue, or change one; an empty VALUE means: as the center."""
@@ -209,6 +221,7 @@ def set_queue(
             title=title,
             settings=read_settings(settings, opens=True),
             allowed=allowed,
+            engines=[] if all_engines else engine,
             note=note,
         )
     done("The queue {queue} is set", queue=queue)

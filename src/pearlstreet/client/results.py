@@ -642,6 +642,7 @@ class Here(TypedDict):
     """A placement and the reasons for it."""
 
     why: str | None
+    engine: str
     model: str
     nodes: list[str]
     tasks: int
@@ -846,6 +847,7 @@ class Job(TypedDict):
     counts: dict[str, int] | None
     price_per_hour: str
     quote_id: str | None
+    engine: str | None
     notices: list[str]
     elastic: Elastic | None
     spec: dict[str, Any] | None
@@ -1051,6 +1053,7 @@ class Offer(TypedDict):
 
     id: str
     names: list[str]
+    engines: list[str]
     accelerator: str
     tasks: int
     per_task: int
@@ -1271,6 +1274,7 @@ class Queue(TypedDict):
     rank: int
     settings: dict[str, str | int | float | bool | list[float] | None]
     allowed: list[str]
+    engines: list[str]
 
 
 class Quota(TypedDict):

@@ -55,14 +55,16 @@ class Queues(Noun):
         title: str | None = None,
         settings: Mapping[str, object] | None = None,
         allowed: Sequence[str] | None = None,
+        engines: Sequence[str] | None = None,
         note: str = "",
     ) -> results.Queue:
-        """Create or change a queue. `allowed`: org or org/project; empty: everybody."""
+        """Create or change a queue. `allowed`: org or org/project; empty: everybody. `engines`: those that run its jobs; empty: all."""
         body = given(
             rank=rank,
             title=title,
             settings=dict(settings) if settings else None,
             allowed=None if allowed is None else [*allowed],
+            engines=None if engines is None else [*engines],
             note=note,
         )
         found: results.Queue = self._send("PUT", at("scheduling", "queues", queue), body)

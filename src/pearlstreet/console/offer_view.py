@@ -225,6 +225,8 @@ def _facts(request: PageRequest, offer: Offer) -> list[tuple[str, str]]:
     ]
     if offer.overhead_s is not None:
         rows.insert(1, (text("Start-up, loading and saving"), band(offer.overhead_s, "s", request.language)))
+    if offer.engines:
+        rows.append((text("Engine"), ", ".join(offer.engines)))
     if offer.spec is not None:
         rows.append((text("Time limit"), amount_of(offer.time_limit_s, "s", request.language)))
     if offer.utilisation is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Candidate:
     memory_gib_a_card: float
     pflops: float | None
     """Normalised PFLOPS of one accelerator; None: not known."""
+    engines: tuple[str, ...] = ()
+    """Engines of the center whose own nodes can hold all tasks; empty: not known, or hypothetical."""
 
     @property
     def count(self) -> int:
@@ -47,8 +49,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Stock:
-    """Nodes of one model with the same number of healthy accelerators."""
+    """Nodes of one engine and one model with the same number of healthy accelerators."""
 
+    engine: str
     model: str
     per_node: int
     nodes: int
@@ -57,22 +60,47 @@ class _Stock:
     pflops: float | None
 
 
-def candidates(snapshot: Snapshot | None, wanted: Wanted) -> tuple[Candidate, ...]:
-    """Return the candidates: hardware of the center, or the hypothetical hardware. Raises InvalidInput for unknown names."""
+def candidates(
+    snapshot: Snapshot | None, wanted: Wanted, engines: Collection[str] = ()
+) -> tuple[Candidate, ...]:
+    """Return the candidates: hardware of the center, or the hypothetical hardware. Raises InvalidInput for unknown names.
+
+    `engines`: those of the job's queue, whose nodes alone count; empty: all.
+    """
     if wanted.hypothetical:
         return tuple(_hypothetical(wanted.hypothetical))
     stocks = _stocks(snapshot) if snapshot is not None else []
+    stocks = [stock for stock in stocks if not engines or stock.engine in engines]
     if wanted.accelerators:
         stocks = _named(stocks, wanted.accelerators, () if snapshot is None else snapshot.models)
-    found = [one for stock in stocks for one in _of(stock, wanted)]
-    return tuple(dict.fromkeys(found))
+    return _merged(one for stock in stocks for one in _of(stock, wanted))
 
 
-def at_work(snapshot: Snapshot, model: str, per_task: int) -> int:
-    """Return how many tasks with `per_task` accelerators of a model fit on the nodes in service when these are empty."""
-    return sum(
-        stock.nodes * (stock.per_node // per_task) for stock in _stocks(snapshot) if stock.model == model
-    )
+def _merged(found: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Return candidates of equal shape as one, with all their engines and the host resources of the poorest."""
+    merged: dict[tuple[str, int, int, int], Candidate] = {}
+    for one in found:
+        shape = (one.model, one.tasks, one.per_task, one.per_node)
+        known = merged.get(shape, one)
+        merged[shape] = replace(
+            known,
+            cpus_a_card=min(known.cpus_a_card, one.cpus_a_card),
+            memory_gib_a_card=min(known.memory_gib_a_card, one.memory_gib_a_card),
+            engines=tuple(sorted({*known.engines, *one.engines})),
+        )
+    return tuple(merged.values())
+
+
+def at_work(snapshot: Snapshot, model: str, per_task: int, engines: Collection[str] = ()) -> int:
+    """Return how many tasks with `per_task` accelerators of a model fit on the empty nodes in service of the best engine.
+
+    `engines`: those that may take them; empty: all.
+    """
+    fits = Counter[str]()
+    for stock in _stocks(snapshot):
+        if stock.model == model and (not engines or stock.engine in engines):
+            fits[stock.engine] += stock.nodes * (stock.per_node // per_task)
+    return max(fits.values(), default=0)
 
 
 def _matching(name: str, models: Sequence[str]) -> set[str]:
@@ -118,10 +146,14 @@ def _stocks(snapshot: Snapshot) -> list[_Stock]:
         usable = (nodes.device_model == number) & nodes.device_healthy & nodes.schedulable[:, None]
         each = usable.sum(axis=1)
         gflops = int(snapshot.model_gflops[number])
-        for size, count in sorted(Counter(int(n) for n in each if n).items()):
-            here = np.flatnonzero(each == size)
+        kinds = Counter(zip(nodes.domain.tolist(), each.tolist(), strict=True))
+        for (domain, size), count in sorted(kinds.items(), key=lambda item: (item[0][1], item[0][0])):
+            if not size:
+                continue
+            here = np.flatnonzero((each == size) & (nodes.domain == domain))
             found.append(
                 _Stock(
+                    snapshot.domains[domain] if domain < len(snapshot.domains) else "",
                     model,
                     size,
                     count,
@@ -140,7 +172,7 @@ def _of(stock: _Stock, wanted: Wanted) -> Iterable[Candidate]:
             continue
         yield Candidate(
             stock.model, tasks, per_task, stock.per_node, True,
-            stock.cpus_a_card, stock.memory_gib_a_card, stock.pflops,
+            stock.cpus_a_card, stock.memory_gib_a_card, stock.pflops, (stock.engine,) if stock.engine else (),
         )  # fmt: skip
 
 

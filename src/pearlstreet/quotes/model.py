@@ -197,6 +197,8 @@ class Offer:
     """Seconds by the clock for start-up, reading weights and writing the last checkpoint.
 
     Part of `elapsed_s` unless the work serves for a fixed time. None: not known (measured hours contain it, older quotes lack it)."""
+    engines: tuple[str, ...] = ()
+    """Engines of the center whose nodes can run it; empty: not known, or hypothetical."""
 
     @property
     def count(self) -> int:

@@ -134,6 +134,7 @@ def _offer(at: str, candidate: Candidate, work: Work, terms: Terms, specs: dict[
         time_limit_s=limit_s,
         spec=to_json(whole) if whole is not None else None,
         untaught_device_s=work.untaught_device_s,
+        engines=candidate.engines,
         overhead_s=None if work.overhead is NO_OVERHEAD else work.overhead.total_s,
     )
 

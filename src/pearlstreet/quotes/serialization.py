@@ -82,6 +82,7 @@ def offer_json(offer: Offer) -> dict[str, Any]:
     return {
         **{name: getattr(offer, name) for name in plain},
         "names": list(offer.names),
+        "engines": list(offer.engines),
         "layout": dict(offer.layout),
         "spec": None if offer.spec is None else dict(offer.spec),
         "elapsed_s": _band(offer.elapsed_s),
@@ -100,6 +101,7 @@ def offer_from_json(value: Mapping[str, Any]) -> Offer:
     """Return the offer that `offer_json` wrote."""
     read = {
         "names": tuple(value["names"]),
+        "engines": tuple(value.get("engines", ())),
         "elapsed_s": _to_band(value["elapsed_s"]),
         "device_s": _to_band(value["device_s"]),
         "price": None if value["price"] is None else _to_price(value["price"]),

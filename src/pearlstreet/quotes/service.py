@@ -136,7 +136,7 @@ def check_question(store: Store, actor: Actor, runtime: Runtime, org: str, quest
     Raises as `ask_quote`, but not for hardware on which nothing fits: that takes the estimates.
     """
     draft, known = _understand(store, actor, runtime, org, question)
-    found = candidates(runtime.planner_status.snapshot(), question.wanted)
+    found = candidates(runtime.planner_status.snapshot(), question.wanted, known.submitter.engines)
     allowed = [one for one in found if not one.owned or _allowed(one, draft, known)]
     models = tuple(dict.fromkeys(one.model for one in allowed))
     return Checked(len(allowed), models, draft is not None and not question.wanted.hypothetical)
@@ -194,6 +194,7 @@ def _read(
             queue,
             str(tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == where.org_id))),
             where.slug,
+            runtime.policy.current(tx).engines_of(queue),
         ),
         nodes={node.report.name: node for node in all_nodes(tx)},
         background=Background(catalogue(), read_calibration(tx), recipe_key(where.org_id, recipe), past),
@@ -210,7 +211,7 @@ def answer(
         raise Unavailable(text("Other quotes are being worked out"), retry_after_s=5)
     try:
         snapshot, pace = runtime.planner_status.snapshot(), runtime.pace
-        found = candidates(snapshot, question.wanted)
+        found = candidates(snapshot, question.wanted, known.submitter.engines)
         allowed = [one for one in found if not one.owned or _allowed(one, draft, known)]
         fit: list[tuple[Candidate, Work]] = []
         unfit: list[tuple[Candidate, Unfit]] = []
@@ -411,7 +412,7 @@ def _refuse_idle(runtime: Runtime, offer: Offer) -> None:
     snapshot = runtime.planner_status.snapshot()
     if snapshot is None:
         return
-    takes = at_work(snapshot, offer.accelerator, offer.per_task)
+    takes = at_work(snapshot, offer.accelerator, offer.per_task, offer.engines)
     if takes < offer.tasks:
         raise Conflict(
             text(

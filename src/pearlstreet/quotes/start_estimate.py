@@ -10,6 +10,7 @@ from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.jobs.resource_request import ask_of
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.compute.queueing.blockers import find_blocked
+from pearlstreet.compute.queueing.engine_choice import within_queue
 from pearlstreet.compute.scheduling.config import PlannerConfig
 from pearlstreet.compute.scheduling.hypothetical import Supposed, suppose
 from pearlstreet.compute.scheduling.model import Snapshot
@@ -35,6 +36,8 @@ class Submitter:
     org_name: str = ""
     """Slugs for messages about limits."""
     project_name: str = ""
+    engines: tuple[str, ...] = ()
+    """Engines of the queue, whose nodes alone run its jobs; empty: all."""
 
 
 def expected_start(
@@ -56,7 +59,7 @@ def expected_start(
         id=NOBODY,
         org=submitter.org,
         project=submitter.project,
-        request=ask.request(),
+        request=within_queue(ask.request(), submitter.engines),
         tasks=ask.tasks,
         priority=spec.priority,
         submitted_us=snapshot.now_us,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,8 @@ class Center:
     """One with every table; by default one in memory."""
     placement: PlacementMode = "device"
     submit_window: int | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Clusters of further simulated engines by name."""
 
     def __post_init__(self) -> None:
         import pearlstreet.app.tables  # noqa: F401
@@ -115,7 +117,19 @@ class Center:
         engine: Engine = self.wrap(self.simulated) if self.wrap else self.simulated
         folders = DataFolders(self.folder)
         folders.create()
-        self.runtime = Runtime(engines={engine.name: engine}, folders=folders, settings=self.settings)
+        further = {
+            name: SimulatedEngine(
+                [replace(node, name=f"{name}-{node.name}") for node in nodes_from(cluster)],
+                name=name,
+                clock=self.clock,
+                rng=rng,
+                habits=Habits(),
+            )
+            for name, cluster in self.others.items()
+        }
+        self.runtime = Runtime(
+            engines={engine.name: engine, **further}, folders=folders, settings=self.settings
+        )
         self.store.write(ensure_default_prices)
         self.org = create_org(self.store, SYSTEM, ORG)
         top_up(self.store, SYSTEM, self.org.id, parse_yuan(self.balance))

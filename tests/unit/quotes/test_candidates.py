@@ -9,8 +9,10 @@ import pytest
 from tests.unit.quotes.quoting import snapshot
 
 from pearlstreet.base.errors import InvalidInput
-from pearlstreet.compute.scheduling.rows import Quota
-from pearlstreet.quotes.candidates import Candidate, candidates, is_allowed, steps
+from pearlstreet.compute.engines.simulated import nodes_from
+from pearlstreet.compute.scheduling.builder import build
+from pearlstreet.compute.scheduling.rows import Quota, node_row
+from pearlstreet.quotes.candidates import Candidate, at_work, candidates, is_allowed, steps
 from pearlstreet.quotes.model import Wanted
 
 
@@ -102,3 +104,16 @@ def test_quotas_bound_what_is_offered(quota: Quota, most: int) -> None:
         count for count in (1, 2, 4, 8) if is_allowed([quota], "o", "p", candidate(count), 8.0 * count)
     ]
     assert max(allowed) == most
+
+
+def test_no_candidate_spans_engines_and_each_names_those_that_can_run_it() -> None:
+    reports = nodes_from("3x8xH100-80G")
+    rows = [node_row(report, domain=name) for report, name in zip(reports, "abb", strict=True)]
+    seen = build(now_us=1, nodes=rows)
+    found = {(one.tasks, one.per_task): one.engines for one in candidates(seen, Wanted())}
+    assert found[1, 8] == ("a", "b")
+    assert found[2, 8] == ("b",), "only one engine has two nodes"
+    assert (3, 8) not in found, "no gang spans engines"
+    assert {one.engines for one in candidates(seen, Wanted(), ("a",))} == {("a",)}
+    assert at_work(seen, "h100-sxm-80g", 8) == 2
+    assert at_work(seen, "h100-sxm-80g", 8, ("a",)) == 1

@@ -83,6 +83,8 @@ class JobOut(Out):
     price_per_hour: Yuan
     quote_id: str | None
     """Quote that the job was submitted from."""
+    engine: str | None
+    """Engine of the newest attempt; null before the first."""
     notices: list[str]
     """Warnings for the job's owner; empty in lists."""
     elastic: ElasticOut | None
@@ -180,6 +182,7 @@ class HereOut(Out):
     """A placement and the reasons for it."""
 
     why: str | None
+    engine: str
     model: str
     nodes: list[str]
     tasks: int
@@ -233,6 +236,7 @@ def job_out(view: JobView, language: str) -> dict[str, object]:
         "counts": view.counts,
         "price_per_hour": yuan_of(Money(view.hourly_micro)),
         "quote_id": view.quote_id,
+        "engine": view.engine,
         "notices": [words(notice, language) for notice in view.notices],
         "elastic": {"min_tasks": view.ask.min_tasks, "max_tasks": view.ask.max_tasks}
         if view.ask is not None and view.ask.max_tasks
@@ -389,6 +393,7 @@ async def explain_job(request: Request, job: str, jobs: JobsService, actor: Acto
 def _here(here: PlacementView, language: str) -> dict[str, object]:
     return {
         "why": words(here.why, language),
+        "engine": here.engine,
         "model": here.model,
         "nodes": list(here.nodes),
         "tasks": here.tasks,

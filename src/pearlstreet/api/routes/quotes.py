@@ -192,6 +192,8 @@ class OfferOut(Out):
     id: str
     names: list[str]
     """Comparisons that the offer wins: cheapest, fastest, soonest, greenest."""
+    engines: list[str]
+    """Engines of the center whose nodes can run it; empty: not known, or hypothetical."""
     accelerator: str
     tasks: int
     per_task: int
@@ -326,6 +328,7 @@ def offer_out(offer: Offer, language: str) -> dict[str, object]:
     return {
         "id": offer.id,
         "names": list(offer.names),
+        "engines": list(offer.engines),
         "accelerator": offer.accelerator,
         "tasks": offer.tasks,
         "per_task": offer.per_task,

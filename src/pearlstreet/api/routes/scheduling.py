@@ -166,6 +166,8 @@ class QueueOut(Out):
     settings: dict[str, Setting]
     allowed: list[str]
     """Ids of the organisations, or organisation/project, that may use it; empty if all may, and always for tenants."""
+    engines: list[str]
+    """Engines whose nodes alone run its jobs; empty: all."""
 
 
 class Queues(Out):
@@ -187,6 +189,9 @@ class QueueIn(In):
     allowed: list[Annotated[str, Field(max_length=161)]] | None = Field(
         None, max_length=1000, description="Allowed organisations (org) or projects (org/project); empty: all"
     )
+    engines: list[Annotated[str, Field(max_length=32)]] | None = Field(
+        None, max_length=100, description="Engines whose nodes alone run its jobs; empty: all"
+    )
     note: Note = ""
 
 
@@ -203,6 +208,7 @@ def queue_out(view: QueueView) -> dict[str, object]:
             if getattr(view.policy, name) is not None
         },
         "allowed": ["/".join(part for part in pair if part) for pair in view.allowed],
+        "engines": list(view.engines),
     }
 
 
@@ -220,7 +226,7 @@ async def set_queue(
     request: Request, queue: str, body: QueueIn, policy: PolicyService, actor: Actor = CurrentActor
 ) -> Response:
     """Create or change a queue, which creates a new version of the policy."""
-    wish = QueueWish(body.rank, body.title, body.settings, body.allowed)
+    wish = QueueWish(body.rank, body.title, body.settings, body.allowed, body.engines)
     return await command(
         request,
         actor,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.text import Text, text
+from pearlstreet.compute.hardware.model import NodeReport
 
 SILENT_S = 15.0
 """Seconds without an answer after which an engine's nodes are unavailable to new work."""
@@ -33,17 +35,24 @@ class EngineStates:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._states: dict[str, EngineState] = {}
+        self._reports: dict[str, tuple[NodeReport, ...]] = {}
 
     def state(self, engine: str) -> EngineState:
         """Return the state of an engine."""
         return self._states.get(engine, EngineState())
 
-    def note_answer(self, engine: str, now_us: int) -> None:
+    def reports(self) -> Mapping[str, NodeReport]:
+        """Return the nodes of all engines as the last inventory saw them, with their sensor readings, by name."""
+        with self._lock:
+            return {report.name: report for seen in self._reports.values() for report in seen}
+
+    def note_answer(self, engine: str, now_us: int, reports: Sequence[NodeReport] = ()) -> None:
         """Note that an engine told its nodes."""
         with self._lock:
             old = self.state(engine)
             since_us = old.since_us if old.answering else now_us
             self._states[engine] = replace(old, answering=True, since_us=since_us, inventory_us=now_us)
+            self._reports[engine] = tuple(reports)
 
     def note_failure(self, engine: str, reason: Text, now_us: int) -> None:
         """Note that an engine did not tell its nodes, and why."""
@@ -53,6 +62,7 @@ class EngineStates:
             self._states[engine] = replace(
                 old, answering=False, since_us=since_us, error=reason, error_us=now_us
             )
+            self._reports.pop(engine, None)  # readings of before would hide that its nodes are unhealthy
 
     def is_silent(self, engine: str, now_us: int) -> bool:
         """Return whether an engine has not answered for so long that its nodes are unavailable."""

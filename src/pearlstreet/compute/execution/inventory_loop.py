@@ -53,7 +53,7 @@ def take_inventory(
             if states.is_silent(name, store.clock.now_us()):
                 _suspend_nodes(store, name)
             continue
-        states.note_answer(name, store.clock.now_us())
+        states.note_answer(name, store.clock.now_us(), seen.value)
         kept = {
             node.report.name: node_to_json(node.report)
             for node in store.read(all_nodes)

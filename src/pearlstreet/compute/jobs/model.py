@@ -104,6 +104,8 @@ class JobView:
     ask: ResourceRequest | None
     spec: Mapping[str, object] | None = None
     queue: str = "default"
+    engine: str | None = None
+    """Engine of the newest attempt; None before the first, and right after the submit."""
     quote_id: str | None = None
     """Quote from which the job was accepted; None: it was submitted directly."""
     notices: tuple[Text, ...] = ()

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pearlstreet.base.outcome import Done
-from pearlstreet.compute.execution.inventory_loop import read_nodes
-from pearlstreet.compute.hardware.model import NodeReport
 from pearlstreet.compute.hardware.normalise import Capacity, NormalisedRate
 from pearlstreet.compute.jobs.nodes import NodeUse, node_uses
 from pearlstreet.compute.jobs.runtime import Runtime
@@ -17,6 +14,17 @@ from pearlstreet.compute.pool.health_records import NodeHealth, read_health
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.store.core import Store
 from pearlstreet.tenancy.model import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUse:
+    """Nodes and devices of one engine, and what is allocated on them."""
+
+    name: str
+    nodes: int
+    nodes_available: int
+    cards: int
+    cards_given: float
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,22 @@ class PoolView:
         """Return what the health rules know of a node."""
         return self.health.get(name) or NodeHealth()
 
+    def by_engine(self) -> Sequence[EngineUse]:
+        """Return the use of each engine that has nodes, by name."""
+        found = []
+        for name in sorted({node.engine for node in self.nodes if node.present}):
+            own = [node for node in self.nodes if node.present and node.engine == name]
+            found.append(
+                EngineUse(
+                    name,
+                    len(own),
+                    sum(node.schedulable for node in own),
+                    sum(len(node.report.devices) for node in own),
+                    round(sum(self.use(node.report.name).cards for node in own), 4),
+                )
+            )
+        return found
+
     @property
     def pflops_given(self) -> float:
         """Normalised compute of the allocated devices in PFLOPS."""
@@ -56,16 +80,13 @@ class PoolView:
 
 
 def look(store: Store, actor: Actor, runtime: Runtime) -> PoolView:
-    """Return the present state of the pool. Raises Forbidden."""
+    """Return the state of the pool as the last inventory saw it, without a call of an engine. Raises Forbidden."""
     found = inventory.list_nodes(store, actor)
     benchmarks, uses, health = store.read(
         lambda tx: (inventory.latest_benchmarks(tx), node_uses(tx), read_health(tx))
     )
-    live: dict[str, NodeReport] = {}
-    for engine in runtime.engines.values():
-        seen = read_nodes(engine, runtime.settings.minimum_isolation)
-        live |= {report.name: report for report in seen.value} if isinstance(seen, Done) else {}
-    shown = [inventory.with_readings(node, live.get(node.report.name)) for node in found]
+    seen = runtime.engine_states.reports()
+    shown = [inventory.with_readings(node, seen.get(node.report.name)) for node in found]
     return PoolView(
         nodes=shown,
         uses=uses,

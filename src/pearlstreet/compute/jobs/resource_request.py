@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
 
 from pearlstreet.base.errors import InvalidInput, Problem
 from pearlstreet.base.money import ZERO, Money
@@ -13,7 +16,7 @@ from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, share_reque
 from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.compute.scheduling.feasible import feasible
 from pearlstreet.compute.scheduling.model import Snapshot
-from pearlstreet.compute.scheduling.rows import match_models
+from pearlstreet.compute.scheduling.rows import Request, match_models
 from pearlstreet.ledger.pricing import PriceVersion, hourly_rate
 from pearlstreet.workload.spec.model import JobSpec
 
@@ -77,7 +80,7 @@ def _possible(snapshot: Snapshot | None, ask: ResourceRequest) -> list[AttemptUs
                 "",
             )
         ]
-    models = match_models(request.accelerators, snapshot.models) if snapshot else ()
+    models = match_models(request.accelerators, _models(snapshot, request)) if snapshot else ()
     found = []
     for model in models or ("*",):
         known = snapshot is not None and model in snapshot.models
@@ -93,6 +96,15 @@ def _possible(snapshot: Snapshot | None, ask: ResourceRequest) -> list[AttemptUs
             )
         )
     return found
+
+
+def _models(snapshot: Snapshot, request: Request) -> Sequence[str]:
+    """Return the device models of the engines that a request names; all models if it names none that the center has."""
+    here = [number for number, name in enumerate(snapshot.domains) if name in request.domains]
+    if not here:
+        return snapshot.models
+    numbers = np.unique(snapshot.nodes.device_model[np.isin(snapshot.nodes.domain, here)])
+    return [snapshot.models[number] for number in numbers.tolist() if number >= 0]
 
 
 def _held_bp(ask: ResourceRequest, model: str) -> int:

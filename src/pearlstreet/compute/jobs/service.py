@@ -27,6 +27,7 @@ from pearlstreet.compute.jobs.spec_volume import stored_bytes
 from pearlstreet.compute.jobs.storage.retention_rules import refuse_longer_wish
 from pearlstreet.compute.jobs.tables import jobs, uploads, waits
 from pearlstreet.compute.jobs.views import find_job, job_view
+from pearlstreet.compute.queueing.engine_choice import common_engines
 from pearlstreet.compute.queueing.model import ResourceRequest
 from pearlstreet.compute.queueing.planning import PLAN_SOON
 from pearlstreet.compute.queueing.policy.service import queue_for
@@ -71,6 +72,24 @@ def draft_job(runtime: Runtime, spec: JobSpec) -> JobDraft:
     return JobDraft(spec, stored, ask, stored_bytes(stored))
 
 
+def refuse_outside_queue(runtime: Runtime, tx: Tx, queue: str, ask: ResourceRequest) -> ResourceRequest:
+    """Return the request restricted to the engines of its queue. Raises InvalidInput if these could never run it."""
+    engines = runtime.policy.current(tx).engines_of(queue)
+    if not engines:
+        return ask
+    there = replace(ask, engines=common_engines(ask.engines, engines))
+    seen, status = runtime.planner_status.snapshot(), runtime.planner_status
+    if seen is None or status.is_known_feasible(there.request(), there.min_tasks_effective):
+        return there
+    try:
+        refuse_impossible(seen, there)
+    except InvalidInput as error:
+        message = text("The engines of the queue {queue} could never run the job", queue=queue)
+        raise InvalidInput(message, hint=error.hint, problems=error.problems) from None
+    status.remember_feasible(seen, there.request(), there.min_tasks_effective)
+    return there
+
+
 def submit_job(store: Store, actor: Actor, runtime: Runtime, org: str, spec: JobSpec) -> JobView:
     """Queue a job or an array of organisation `org` (slug or id); it is durable when this returns.
 
@@ -97,11 +116,12 @@ def write_job(
     refuse_without_isolation(tx, runtime.settings.minimum_isolation)
     project = find_project(tx, actor, org, spec.project, "jobs:write")
     queue = queue_for(runtime.policy, tx, spec.queue, project.org_id, project.id)
+    there = refuse_outside_queue(runtime, tx, queue, ask)
     more, counts = spec.array.count if spec.array else 1, runtime.queue_counts
     counts.check(tx, project.org_id, project.id, more)
     runtime.spec_volume.take(project.org_id, draft.stored_bytes, tx.now_us)
     version = current_prices(tx) if quoted is None else prices(tx, quoted.price_version_id)
-    rate = most_expensive_hour(runtime.planner_status.snapshot(), version, ask)
+    rate = most_expensive_hour(runtime.planner_status.snapshot(), version, there)
     check_affordable(tx, project.org_id, rate)
     refuse_over_quota(tx, runtime.settings, project.org_id, project.id, 0)
     refuse_longer_wish(tx, runtime.settings, project.org_id, project.id, spec.outputs_kept_days)

@@ -20,6 +20,7 @@ from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, jobs, preparations, waits
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.queueing.blockers import UNBLOCK, Blocked, find_blocked
+from pearlstreet.compute.queueing.engine_choice import within_queue
 from pearlstreet.compute.queueing.model import PlanningWindow, ResourceRequest
 from pearlstreet.compute.queueing.plan_applier import ENGINE_QUEUE
 from pearlstreet.compute.queueing.planning_window import count_ahead
@@ -30,6 +31,7 @@ from pearlstreet.compute.scheduling.explain import explain
 from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.compute.scheduling.reasons import array_limit
+from pearlstreet.compute.scheduling.rows import Request
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import loop_failures, state_events
 from pearlstreet.tenancy.model import Actor, Standing
@@ -54,11 +56,16 @@ def get_job(store: Store, actor: Actor, job_id: str) -> JobView:
 
     def query(tx: Tx) -> JobView:
         row = find_job(tx, actor, job_id)
-        return replace(job_view(row), notices=notices(tx, row))
+        engine = tx.scalar(sa.select(attempts.c.engine).where(attempts.c.id == row["attempt_id"]))
+        return replace(job_view(row), notices=notices(tx, row), engine=engine)
 
     return store.read(query)
 
 
+_ENGINE = (
+    sa.select(attempts.c.engine).where(attempts.c.id == jobs.c.attempt_id).scalar_subquery().label("engine")
+)
+"""Column: engine of a job's newest attempt."""
 _STATE_SENTENCES: Mapping[JobState, str] = {
     JobState.QUEUED: "It is queued",
     JobState.PLACED: "It has nodes and is about to start",
@@ -90,7 +97,7 @@ def list_jobs(
     """Return jobs with ids before `before`, newest first. An array is one row; `array_id` selects its elements."""
 
     def query(tx: Tx) -> Sequence[JobView]:
-        statement = sa.select(*(column for column in jobs.c if column.name not in ("spec",)))
+        statement = sa.select(*(column for column in jobs.c if column.name not in ("spec",)), _ENGINE)
         for condition in _conditions(tx, actor, wanted):
             statement = statement.where(condition)
         if before is not None:
@@ -129,6 +136,7 @@ def job_view(row: Row) -> JobView:
         reason=from_json(row["reason"]) if row.get("reason") else None,
         queue=row.get("queue") or "default",
         quote_id=row.get("quote_id"),
+        engine=row.get("engine"),
         priority=row["priority"],
         submitted_us=row["submitted_us"],
         started_us=row.get("started_us"),
@@ -252,6 +260,7 @@ class PlacementView:
     """The placement of a running job and the reasons for it."""
 
     why: Text | None
+    engine: str
     model: str
     nodes: Sequence[str]
     tasks: int
@@ -323,7 +332,7 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> JobExplanation:
         return JobExplanation(
             kept or here or text(_STATE_SENTENCES[state]),
             row["reason_code"] or state.value,
-            here=_here(attempt["placement"], here) if attempt else None,
+            here=_here(attempt, here) if attempt else None,
         )
     minimum = runtime.settings.minimum_isolation
     below, all_below = isolation.nodes_below(tx, minimum)
@@ -348,9 +357,11 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> JobExplanation:
     return replace(found, sentence=sentence)
 
 
-def _here(placement: Row, why: Text | None) -> PlacementView:
+def _here(attempt: Row, why: Text | None) -> PlacementView:
+    placement = attempt["placement"]
     return PlacementView(
         why=why,
+        engine=attempt["engine"],
         model=placement["model"],
         nodes=list(dict.fromkeys(task["node"] for task in placement["tasks"])),
         tasks=len(placement["tasks"]),
@@ -411,18 +422,23 @@ def _why_blocked(tx: Tx, row: Row) -> JobExplanation:
     return JobExplanation(text("It waits for {jobs} to end", jobs=", ".join(on)), "dependency")
 
 
-def _out_of_service(tx: Tx, snapshot: Snapshot, row: Row) -> Blocked | None:
+def _out_of_service(tx: Tx, runtime: Runtime, snapshot: Snapshot, row: Row) -> Blocked | None:
     """Return the explanation if drained or unhealthy nodes keep the job waiting; else None."""
-    ask = _ask(tx, row)
+    ask, request = _ask(tx, row), _request(tx, runtime, row)
     return find_blocked(
-        snapshot, {node.report.name: node for node in all_nodes(tx)}, ask.request(), ask.min_tasks_effective
+        snapshot, {node.report.name: node for node in all_nodes(tx)}, request, ask.min_tasks_effective
     )
 
 
 def _protection(tx: Tx, runtime: Runtime, snapshot: Snapshot, row: Row) -> Protection | None:
     """Return which rules of its queue's preemption policy protect the jobs that run where it could; None if none do."""
     planner = runtime.policy.current(tx).planner.of_queue(row["queue"])
-    return explain_protection(snapshot, planner, row["id"], _ask(tx, row).request())
+    return explain_protection(snapshot, planner, row["id"], _request(tx, runtime, row))
+
+
+def _request(tx: Tx, runtime: Runtime, row: Row) -> Request:
+    """Return the planner's request for one task of a job, restricted to the engines of its queue."""
+    return within_queue(_ask(tx, row).request(), runtime.policy.current(tx).engines_of(row["queue"]))
 
 
 def _ask(tx: Tx, row: Row) -> ResourceRequest:
@@ -495,7 +511,7 @@ def _why_queued(tx: Tx, runtime: Runtime, row: Row, kept: Text | None) -> JobExp
         )
     waiting = max(runtime.planner_status.window().waiting, snapshot.waiting.count)
     reason = ReasonNames(tx).name_owner(wait.reason)
-    blocked = _out_of_service(tx, snapshot, row) if reason.code is Code.CAPACITY else None
+    blocked = _out_of_service(tx, runtime, snapshot, row) if reason.code is Code.CAPACITY else None
     if blocked is not None and blocked.is_all:
         reason = replace(
             reason, message=blocked.message, unblock=UNBLOCK, details=(blocked.detail,), start=None

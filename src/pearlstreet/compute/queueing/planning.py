@@ -17,6 +17,7 @@ from pearlstreet.compute.hardware.normalise import NormalisedRate
 from pearlstreet.compute.pool.capacity import rates_by_model
 from pearlstreet.compute.pool.inventory import CHANGED, Node, all_nodes, latest_benchmarks
 from pearlstreet.compute.queueing.device_prices import device_hours
+from pearlstreet.compute.queueing.engine_choice import within_queue
 from pearlstreet.compute.queueing.fairness import load_accounts
 from pearlstreet.compute.queueing.lanes import beyond_limits, with_lanes
 from pearlstreet.compute.queueing.learning import RequestHistory, RuntimeHistory, plain_name
@@ -117,6 +118,8 @@ class LivePlanner:
     """Speed of jobs as a multiple of real time; all times of the planner are real time."""
     lanes: Mapping[str, Lane] = field(default_factory=dict)
     """Lanes of the center's own work by kind of owner."""
+    queue_engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Engines of the queues that are restricted to some."""
     revision: int = 0
     asks: dict[str, ResourceRequest] = field(default_factory=dict)
     users: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -170,10 +173,12 @@ class LivePlanner:
         self.ended.learn(tx)
         held_back = self.applier.held_back(tx)
         nodes = all_nodes(tx)
+        policy = self.runtime.policy.current(tx)
+        self._restrict(policy)
         window = load_window(tx, held_back, _window_size(nodes))
         outdated = self._outdated(tx, window) - held_back.keys()
         found, codes = self._load_waiting(tx, window)
-        running = self.live.load(tx, self.ended.predict)
+        running = [self._within_queue(one) for one in self.live.load(tx, self.ended.predict)]
         beyond = beyond_limits(self.lanes, window.rows, running)
         if beyond:
             found = [job for job in found if job.id not in beyond]
@@ -189,13 +194,27 @@ class LivePlanner:
             quotas=load_quotas(tx),
             accounts=load_accounts(tx),
             rates=rates,
-            policy=self.runtime.policy.current(tx),
+            policy=policy,
             reservations=load_reservations(tx),
             services=list(self.ended.services),
             workload=self.demand.learn(tx),
             prices=_prices(tx, rates),
             leader=leases.named_holder(tx, LEADER),
         )
+
+    def _restrict(self, policy: Policy) -> None:
+        """Note the engines of the queues; if they changed, the waiting jobs are read anew."""
+        found = {name: access.engines for name, access in policy.queues.items() if access.engines}
+        if found != self.queue_engines:
+            self.queue_engines = found
+            self.generation = -1
+
+    def _within_queue(self, attempt: RunningAttempt) -> RunningAttempt:
+        """Return a running attempt whose job, resized, stays on the engines of its queue."""
+        engines = self.queue_engines.get(attempt.queue)
+        if not engines or attempt.request is None:
+            return attempt
+        return replace(attempt, request=within_queue(attempt.request, engines))
 
     def _outdated(self, tx: Tx, window: PlanningWindow) -> set[str]:
         """Return jobs outside the window that carry a reason from the cycle before, or from before a restart."""
@@ -225,6 +244,9 @@ class LivePlanner:
                 if like not in guesses:  # most of many thousand jobs repeat a few requests
                     guesses[like] = self.ended.predict(row.org_id, user, name, ask)
                 job = _waiting_job(row, ask, user, guesses[like], goes_on, self.pace)
+                engines = self.queue_engines.get(row.queue)
+                if engines:
+                    job = replace(job, request=within_queue(job.request, engines))
                 lane = self.lanes.get(row.owner_kind)
                 if lane is not None:
                     job = replace(job, array=lane.name, array_limit=lane.running_max, queue=lane.name)

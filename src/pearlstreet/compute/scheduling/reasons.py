@@ -12,7 +12,7 @@ from pearlstreet.compute.scheduling.capacity import ALL, PLENTY, FreeCapacity, N
 from pearlstreet.compute.scheduling.model import I64, Snapshot
 from pearlstreet.compute.scheduling.plan import Code, Detail, Reason, StartEstimate
 from pearlstreet.compute.scheduling.quota import Binding, quota_text
-from pearlstreet.compute.scheduling.rows import Request, match_models
+from pearlstreet.compute.scheduling.rows import NO_DOMAIN, Request, match_models
 
 
 def asked(request: Request) -> Text:
@@ -90,6 +90,9 @@ def _no_domain(snapshot: Snapshot, request: Request) -> Detail | None:
     everywhere = request.wants_device and bool(match_models(request.accelerators, snapshot.models))
     if request.wants_device and not everywhere:
         return None
+    if request.domains == (NO_DOMAIN,):
+        message = text("its queue uses none of the engines that can run it")
+        return Detail("engine", 1, 0, message)
     engines = ", ".join(request.domains)
     message = (
         text(

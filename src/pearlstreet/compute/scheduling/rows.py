@@ -14,6 +14,8 @@ from pearlstreet.compute.pool.slices import FULL_BP, MIB_PER_GIB, ShareRequest
 
 BUILDS = "(builds)"
 """Name of the queue of builds of environments, and of the group that limits how many run at once. No tenant can name it."""
+NO_DOMAIN = "(none)"
+"""Domain of a request that no domain may take: its queue allows none of those that it can use. No engine has the name."""
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 
@@ -279,6 +281,7 @@ PflopsOf = Callable[[str], float]
 __all__ = [
     "BUILDS",
     "FULL_BP",
+    "NO_DOMAIN",
     "Account",
     "DeviceRow",
     "DeviceUse",

@@ -10,11 +10,12 @@ from pearlstreet.console.form_parsing import number_in, text_in, wrong
 from pearlstreet.console.page import ConsolePage, MenuGroup, MenuPlace
 from pearlstreet.console.page_request import PageRequest, PageResponse, Redirect, View
 from pearlstreet.console.pages.policy import described, pairs, plain, rows
+from pearlstreet.services.nodes import NodesService
 from pearlstreet.services.scheduling import QUEUE_SETTINGS, PolicyService, QueueView, QueueWish, choices
 from pearlstreet.tenancy.directory import org_names, project_names
 
 
-def show(request: PageRequest, policy: PolicyService) -> PageResponse:
+def show(request: PageRequest, policy: PolicyService, nodes: NodesService) -> PageResponse:
     """Show the queues that the visitor may use, and for operators a form."""
     found = policy.list_queues(request.actor)
     may_write = request.actor.may("scheduling:write")
@@ -30,6 +31,8 @@ def show(request: PageRequest, policy: PolicyService) -> PageResponse:
             "chosen": chosen,
             "fields": rows(chosen.policy if chosen else QueuePolicy(""), QUEUE_SETTINGS) if may_write else (),
             "allowed": "\n".join(map(place_of, chosen.allowed)) if chosen else "",
+            "engines": "\n".join(chosen.engines) if chosen else "",
+            "known_engines": ", ".join(sorted(nodes.engines())),
         },
     )
 
@@ -63,8 +66,9 @@ def set_queue(request: PageRequest, policy: PolicyService) -> PageResponse:
         raise wrong("rank", text("{value} is not a whole number", value=request.value("rank")[:40]))
     settings = {name: _typed(request, name) for name in QUEUE_SETTINGS if name in request.form}
     allowed = [line.strip() for line in request.value("allowed").splitlines() if line.strip()]
+    engines = [line.strip() for line in request.value("engines").splitlines() if line.strip()]
     name = request.value("name")
-    wish = QueueWish(int(rank or 0), text_in(request, "title", 200), settings, allowed)
+    wish = QueueWish(int(rank or 0), text_in(request, "title", 200), settings, allowed, engines)
     policy.set_queue(request.actor, name, wish, note=request.value("note"))
     return Redirect("/queues", text("The queue {queue} is set", queue=name))
 

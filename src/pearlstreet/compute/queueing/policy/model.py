@@ -21,6 +21,7 @@ DEFAULT = "default"
 """Name of the queue in a center without configured queues."""
 QUEUES_MAX = 100
 ALLOWED_MAX = 1000
+ENGINES_MAX = 100
 RANK_MAX = 1000
 TITLE_MAX = 200
 LIST_MAX = 20
@@ -39,10 +40,12 @@ _YEAR_S = 366 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Title and admission of a queue. `allowed`: (organisation, project or "") pairs that may use it; empty: all may."""
+    """Title, admission and engines of a queue. `allowed`: (organisation, project or "") pairs that may use it; empty: all may."""
 
     title: str = ""
     allowed: tuple[tuple[str, str], ...] = ()
+    engines: tuple[str, ...] = ()
+    """Engines whose nodes alone run its jobs; empty: all."""
 
     def admits(self, org_id: str, project_id: str) -> bool:
         """Return whether jobs of a project may use the queue."""
@@ -68,6 +71,11 @@ class Policy:
         """Return the settings of a queue that differ from the center's."""
         found = next((queue for queue in self.planner.queues if queue.name == name), None)
         return found if found is not None else QueuePolicy(name)
+
+    def engines_of(self, queue: str) -> tuple[str, ...]:
+        """Return the engines whose nodes alone run the jobs of a queue; empty: all."""
+        access = self.queues.get(queue)
+        return access.engines if access is not None else ()
 
     def usable(self, org_id: str, project_id: str) -> list[str]:
         """Return the names of the queues that a project may use, the default queue first."""
@@ -168,6 +176,8 @@ def _access_problems(access: Access) -> list[Problem]:
         found.append(Problem("title", text("At most {most} characters, on one line", most=TITLE_MAX)))
     if len(access.allowed) > ALLOWED_MAX:
         found.append(Problem("allowed", text("At most {most} may be named", most=ALLOWED_MAX)))
+    if len(access.engines) > ENGINES_MAX:
+        found.append(Problem("engines", text("At most {most} may be named", most=ENGINES_MAX)))
     return found
 
 
@@ -289,7 +299,11 @@ def to_rows(policy: Policy) -> dict[str, object]:
     return {
         "planner": policy.planner.to_json(),
         "queues": {
-            name: {"title": access.title, "allowed": [list(pair) for pair in access.allowed]}
+            name: {
+                "title": access.title,
+                "allowed": [list(pair) for pair in access.allowed],
+                "engines": list(access.engines),
+            }
             for name, access in policy.queues.items()
         },
         "default_queue": policy.default_queue,
@@ -308,7 +322,11 @@ def from_row(row: Row) -> Policy:
     return Policy(
         planner=config_from_json(planner),
         queues={
-            name: Access(access["title"], tuple((org, project) for org, project in access["allowed"]))
+            name: Access(
+                access["title"],
+                tuple((org, project) for org, project in access["allowed"]),
+                tuple(access.get("engines", ())),
+            )
             for name, access in row["queues"].items()
         },
         default_queue=row["default_queue"],
@@ -347,4 +365,6 @@ def _described(policy: Policy, name: str) -> dict[str, object] | None:
         shown["title"] = access.title
     if access.allowed:
         shown["allowed"] = ["/".join(part for part in pair if part) for pair in access.allowed]
+    if access.engines:
+        shown["engines"] = list(access.engines)
     return shown

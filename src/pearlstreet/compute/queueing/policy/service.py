@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
@@ -33,6 +33,8 @@ class QueueView:
     policy: QueuePolicy
     allowed: tuple[tuple[str, str], ...]
     """(Organisation id, project id or "") pairs that may use it; empty: all may, or the actor is a tenant."""
+    engines: tuple[str, ...] = ()
+    """Engines whose nodes alone run its jobs; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class QueueWish:
     """Overrides of the center's settings; None for one of them removes it."""
     allowed: Sequence[str] | None = None
     """`org` or `org/project` that may use it, by slug or id; empty: all may."""
+    engines: Sequence[str] | None = None
+    """Engines whose nodes alone run its jobs; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +160,11 @@ def set_queue(
         before = runtime.policy.current(tx)
         access = before.queues.get(name, Access())
         if wish.title is not None:
-            access = Access(wish.title, access.allowed)
+            access = replace(access, title=wish.title)
         if wish.allowed is not None:
-            access = Access(access.title, _places(tx, actor, wish.allowed))
+            access = replace(access, allowed=_places(tx, actor, wish.allowed))
+        if wish.engines is not None:
+            access = replace(access, engines=_engines(runtime, wish.engines))
         after = model.with_queue(before, name, rank=wish.rank, settings=wish.settings, access=access)
         made = _rule(tx, actor, runtime.owners, before, after, note, "queue.set")
         return _view(made, name, made.queues[name], full=True)
@@ -252,6 +258,23 @@ def _places(tx: Tx, actor: Actor, allowed: Sequence[str]) -> tuple[tuple[str, st
     return tuple(dict.fromkeys(found))
 
 
+def _engines(runtime: QueueingRuntime, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the named engines, each once. Raises InvalidInput naming every one that the center does not have."""
+    known = sorted(runtime.engines)
+    wanted = [name.strip() for name in names]
+    problems = [
+        Problem(
+            f"engines[{index}]",
+            text("There is no engine {name}", name=name[:80]),
+            hint=text("Engines are: {names}", names=", ".join(known) or "-"),
+        )
+        for index, name in enumerate(wanted[: model.ENGINES_MAX + 1])
+        if name not in known
+    ]
+    model.refuse(problems)
+    return tuple(sorted(set(wanted)))
+
+
 def _view(policy: Policy, name: str, access: Access, *, full: bool) -> QueueView:
     return QueueView(
         name=name,
@@ -259,4 +282,5 @@ def _view(policy: Policy, name: str, access: Access, *, full: bool) -> QueueView
         is_default=name == policy.default_queue,
         policy=policy.queue(name),
         allowed=access.allowed if full else (),
+        engines=access.engines,
     )
