@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import AttemptOrder, AttemptReport, TaskState
 from pearlstreet.compute.engines.simulated.attempt_timeline import NEVER_US
 from pearlstreet.compute.jobs.follow import read_log, read_metrics
+from pearlstreet.compute.jobs.lifecycle import withdrawal_wait_s
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import JobsSettings
 from pearlstreet.compute.jobs.service import cancel_job
@@ -154,3 +156,23 @@ def test_a_full_queue_refuses_more_and_recovers(tmp_path: Path, monkeypatch: pyt
     cancel_job(center.store, SYSTEM, array)
     center.clock.advance(2)
     assert center.submit(array={"size": 15})
+
+
+def _claim_never_started(report: AttemptReport) -> AttemptReport:
+    return replace(_claim_starting(report), started_us=None)
+
+
+def test_a_job_that_never_gets_machines_is_submitted_less_and_less_often(tmp_path: Path) -> None:
+    center = Center(tmp_path, cluster="1x1xH100-80G", wrap=Working, settings=JobsSettings(starting_max_s=5.0))
+    engine = center.runtime.engines["simulated"]
+    assert isinstance(engine, Working)
+    engine.distort = _claim_never_started
+    job = center.submit(simulate="500s")
+    center.tick_s = 1.0
+    center.run(150)
+    tries = center.attempts(job)
+    pauses = [(later["placed_us"] - one["ended_us"]) / 1e6 for one, later in pairwise(tries)]
+    assert 3 <= len(tries) <= 4 and pauses[0] < 10 and pauses[1] >= 30, pauses
+    found = why(center.store, SYSTEM, center.runtime, job)
+    assert found.code == "withdrawn" and "planned again at" in str(found.sentence)
+    assert [withdrawal_wait_s(count) for count in (1, 2, 3, 20)] == [0, 30, 60, 1800]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import takewhile
 
 import sqlalchemy as sa
 
@@ -47,6 +48,11 @@ def _count(source: str, target: str) -> sa.Update:
 
 ENGINE_FAILURES_MAX = 5
 """Attempts lost to platform failures after which a job fails instead of being requeued."""
+
+WITHDRAWN_WAIT_S, WITHDRAWN_WAIT_MAX_S = 30.0, 1800.0
+"""First and longest pause, in seconds, before a job is planned again whose attempts do not start."""
+WITHDRAWALS_MAX = 10
+"""Number of its last attempts that are looked at."""
 
 OUTPUTS_REFUSED = "outputs_refused"
 """Reason code of a job whose command succeeded but whose outputs exceed a limit."""
@@ -154,10 +160,14 @@ def finish_job(
     message = message or _stop_message(row, attempt)
     if verdict.event is JobEvent.REQUEUE:
         message = _with_loss(message, attempt)
-        counted = {"failures": row["failures"] + 1} if verdict.counts else {}
-        move_job(
-            tx, row, verdict.event, code=verdict.code, reason=message, values={"attempt_id": None, **counted}
-        )
+        values: dict[str, object] = {"attempt_id": None}
+        if verdict.counts:
+            values["failures"] = row["failures"] + 1
+        withdrawn = verdict.code == StopReason.WITHDRAWN.value
+        wait_s = withdrawal_wait_s(_count_unstarted(tx, row["id"])) if withdrawn else 0.0
+        if wait_s:
+            values["not_before_us"] = tx.now_us + int(wait_s * US_PER_S)
+        move_job(tx, row, verdict.event, code=verdict.code, reason=message, values=values)
         return
     move_job(
         tx,
@@ -187,6 +197,25 @@ def _count_lost(tx: Tx, job_id: str) -> int:
     over = (attempts.c.state == AttemptState.ENDED.value) & attempts.c.stop_reason.is_(None)
     query = sa.select(sa.func.count()).where(attempts.c.owner_id == job_id, over, by_us)
     return int(tx.scalar(query) or 0)
+
+
+def _count_unstarted(tx: Tx, job_id: str) -> int:
+    """Return how many of a job's attempts in a row, up to the newest, were withdrawn before they started."""
+    newest = sa.select(attempts.c.stop_reason, attempts.c.started_us).where(attempts.c.owner_id == job_id)
+    rows = tx.rows(newest.order_by(attempts.c.number.desc()).limit(WITHDRAWALS_MAX))
+    unstarted = (
+        row["stop_reason"] == StopReason.WITHDRAWN.value and row["started_us"] is None for row in rows
+    )
+    return sum(1 for _ in takewhile(bool, unstarted))
+
+
+def withdrawal_wait_s(count: int) -> float:
+    """Return the pause before a job is planned again whose last `count` attempts were withdrawn unstarted.
+
+    The first is planned again at once, since other machines may take it; then the pause doubles from 30 s to 30 min. Without it a
+    job was submitted to Slurm every minute while direct users held its machines.
+    """
+    return 0.0 if count < 2 else min(WITHDRAWN_WAIT_S * 2.0 ** (count - 2), WITHDRAWN_WAIT_MAX_S)
 
 
 class Verdict:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import RowMapping
 from pearlstreet.base.clock import US_PER_S, to_rfc3339
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import Text, from_json, plural, text
+from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import isolation
 from pearlstreet.compute.jobs.deadlines import AT_RISK, is_at_risk, words
@@ -344,6 +345,12 @@ def _why(tx: Tx, runtime: Runtime, row: Row) -> JobExplanation:
         return _why_blocked(tx, row)
     if row["not_before_us"] > tx.now_us:
         at_us = row["not_before_us"]
+        if row["reason_code"] == StopReason.WITHDRAWN.value:
+            sentence = text(
+                "Its last attempts did not start in time on the engine that had to give it machines, so it is planned again at {time}",
+                time=to_rfc3339(at_us)[:19] + "Z",
+            )
+            return JobExplanation(sentence, StopReason.WITHDRAWN.value, start=(at_us, at_us, at_us))
         sentence = text("It is not to start before {time}, as its not_before says", time=to_rfc3339(at_us))
         return JobExplanation(sentence, "not_before", start=(at_us, at_us, at_us))
     if tx.scalar(sa.select(orgs.c.state).where(orgs.c.id == row["org_id"])) != Standing.ACTIVE.value:
