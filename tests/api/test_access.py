@@ -25,7 +25,7 @@ from pearlstreet.tenancy.scopes import (
     OperatorRole,
     OrgRole,
 )
-from tests.api.world import JOB, World, a_world
+from tests.api.world import JOB, World, a_world, commit_card
 from tests.fakes.shells import leave_shell
 from tests.months import present_month
 
@@ -181,6 +181,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
         assert world.post(f"/quotes/{quote['id']}/accept", json={"offer": "1"}).status_code == 201
         series = world.post("/energy/series", "system", json=BODIES["POST", "/energy/series"]).json()
         assert world.post("/hub", json={"name": "acme/weights"}).status_code == 201
+        commit_card(world, "acme/weights")
         key = world.post("/keys", json={"label": "acme's"}).json()
         assert world.post("/orgs/acme/projects", json={"slug": "rival"}).status_code == 201
         for name, tie in TIES.items():

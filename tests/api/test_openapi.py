@@ -12,7 +12,7 @@ import pytest
 from pearlstreet.api.app import all_routes
 from pearlstreet.api.routing import fill_location
 from pearlstreet.base.clock import to_rfc3339
-from tests.api.world import JOB, World
+from tests.api.world import JOB, World, commit_card
 from tests.fakes.shells import leave_shell
 from tests.months import present_month
 
@@ -137,6 +137,7 @@ def test_answers_are_what_it_says(world: World, document: dict[str, Any]) -> Non
     world.send("PUT", "/orgs/acme/secrets/A", json={"value": "x"})
     world.post("/backups", "system")
     assert world.post("/hub", json={"name": "acme/weights"}).status_code == 201
+    commit_card(world, "acme/weights")
     world.send("PATCH", "/scheduling/policy", "system", json={"settings": {"depth": 900}})
     world.send("PUT", "/scheduling/queues/urgent", "system", json={"rank": -1, "settings": {"order": "fifo"}})
     held = {

@@ -20,8 +20,13 @@ from pearlstreet.base.services import Services
 from pearlstreet.center import Center
 from pearlstreet.compute.execution.inventory_loop import take_inventory
 from pearlstreet.compute.jobs.runtime import Runtime
+from pearlstreet.hub.contents import stage_blob
+from pearlstreet.hub.model import CARD_FILE, MAIN, Changes, RepoKind, TreeEntry
+from pearlstreet.hub.repositories import get_repo
+from pearlstreet.hub.revisions import create_commit
 from pearlstreet.store.loop import Loop
 from pearlstreet.tenancy import keys, orgs, users
+from pearlstreet.tenancy.authentication import authenticate
 from pearlstreet.tenancy.bootstrap import bootstrap
 from pearlstreet.tenancy.model import SYSTEM
 from pearlstreet.tenancy.scopes import OrgRole
@@ -176,3 +181,14 @@ def key_of(world: World, user_id: str, role: OrgRole) -> str:
         world.center.store, SYSTEM, "test", scopes=ORG_ROLES[role], for_user=user_id, life_days=1
     )
     return made.credential
+
+
+def commit_card(world: World, name: str, content: bytes = b"# Card\n") -> None:
+    """Commit a card to a model, as its owner."""
+    store, hub = world.center.store, world.center.hub
+    actor = authenticate(store, world.keys["owner"])
+    repo = get_repo(store, actor, RepoKind.MODEL, name)
+    blob = hub.blobs.keep(iter([content]), "card", limit_bytes=1 << 20)
+    stage_blob(store, repo, blob)
+    files = {CARD_FILE: TreeEntry(CARD_FILE, blob.sha256, blob.size_bytes, "")}
+    create_commit(store, hub, actor, RepoKind.MODEL, name, MAIN, Changes(files), title="Card")

@@ -105,6 +105,7 @@ SHARED: Mapping[str, str] = {
     "energy_series": "energy series of the site",
     "hub_contents": "digests of bytes that organisations share; access is by repository",
     "hub_dedup_chunks": "digests of chunks",
+    "hub_previews": "what contents hold; shown only to those who may download a file with this content",
     "hub_segment_xorbs": "digests of files and of the xorbs that hold them",
     "hub_xorbs": "digests of files of chunks",
     "ledger_price_rules": "the centre's price lists",

@@ -20,7 +20,7 @@ from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.energy.tables import energy_measured
 from pearlstreet.hub.contents import stage_blob
 from pearlstreet.hub.downloads import record_download
-from pearlstreet.hub.model import Changes, Gate, RepoKind, TreeEntry, Visibility
+from pearlstreet.hub.model import CARD_FILE, Changes, Gate, RepoKind, TreeEntry, Visibility
 from pearlstreet.hub.repositories import change_settings, create_repo
 from pearlstreet.hub.requests import request_access
 from pearlstreet.hub.revisions import create_commit
@@ -148,7 +148,12 @@ def _add_repository(world: World, tenant: Tenant) -> None:
     content = f"{marker} weights".encode() * tenant.factor
     blob = center.hub.blobs.keep(iter([content]), f"{marker}-file", limit_bytes=1 << 20)
     stage_blob(store, repo, blob)
-    files = {f"{marker}.bin": TreeEntry(f"{marker}.bin", blob.sha256, blob.size_bytes, "")}
+    card = center.hub.blobs.keep(iter([f"# {marker} card".encode()]), f"{marker}-card", limit_bytes=1 << 20)
+    stage_blob(store, repo, card)
+    files = {
+        f"{marker}.bin": TreeEntry(f"{marker}.bin", blob.sha256, blob.size_bytes, ""),
+        CARD_FILE: TreeEntry(CARD_FILE, card.sha256, card.size_bytes, ""),
+    }
     commit = create_commit(
         store, center.hub, actor, RepoKind.MODEL, name, "main", Changes(files), title=f"{marker} weights",
         card={"license": f"{marker}-licence"},

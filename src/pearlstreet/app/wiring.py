@@ -37,6 +37,7 @@ from pearlstreet.http.rate_limiter import Rates
 from pearlstreet.http.stream_limiter import StreamLimiter
 from pearlstreet.hub.collector import hub_loop
 from pearlstreet.hub.hub import Hub
+from pearlstreet.hub.preview.inspector import inspect_loop
 from pearlstreet.ledger.loops import ledger_loops
 from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.objects.configured import blobs_from_settings
@@ -214,6 +215,7 @@ def assemble(settings: Settings, *, given_key: str | None = None) -> Assembled:
         calibration_loop(),
         closing_loop(runtime),
         hub_loop(center.hub),
+        inspect_loop(center.hub),
         measure_loop(runtime),
         *notice_loops(channels, store.clock),
         events_loop(settings.data / "log"),

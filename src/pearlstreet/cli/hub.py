@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,23 @@ NAME_HELP = "organisation/name, datasets/organisation/name; @REVISION may follow
 Repo = Annotated[str, typer.Argument(help=NAME_HELP, metavar="REPO")]
 User = Annotated[str, typer.Argument(help="Name of a user")]
 KINDS = ("model", "dataset", "recipe")
+RATINGS = {
+    "expected": text("expected of tensors and plain values"),
+    "unknown": text("code of other packages"),
+    "dangerous": text("dangerous"),
+}
+PREVIEWS = {
+    "table": text("table"),
+    "text": text("text"),
+    "image": text("image"),
+    "audio": text("sound"),
+    "safetensors": text("tensors (safetensors)"),
+    "pickle": text("pickle, which can run programs when it is loaded"),
+    "none": text("no preview for this kind of file"),
+    "empty": text("an empty file"),
+    "broken": text("broken, or not what its name says"),
+    "too_large": text("too large for a preview"),
+}
 DECISIONS = {
     "pending": text("waiting for a decision"),
     "accepted": text("accepted"),
@@ -89,6 +106,7 @@ def show(repo: Repo, as_json: Json = False) -> None:
             "Visibility": one["visibility"],
             "Gate": one["gate"] or "-",
             "Tags": ", ".join(one["tags"]),
+            "Parameters": one["parameters"] if one["parameters"] is not None else "-",
             "Size": format_bytes(one["size_bytes"]),
             "Downloads": one["downloads"],
             "Revision": commit["id"],
@@ -98,6 +116,55 @@ def show(repo: Repo, as_json: Json = False) -> None:
             "Labels": ", ".join(ref["name"] for ref in found["refs"] if ref["kind"] == "tag"),
         }
     )
+    for pickle in one["pickles"]:
+        say(
+            "{path} is a pickle, which can run programs when it is loaded ({rating}): {imports}",
+            path=pickle["path"],
+            rating=RATINGS[pickle["rating"]],
+            imports=", ".join(pickle["imports"]) or "-",
+        )
+
+
+@hub.command("preview")
+def preview(
+    repo: Repo,
+    file: Annotated[str, typer.Argument(help="Path of the file", metavar="PATH")] = "README.md",
+    as_json: Json = False,
+) -> None:
+    """Show what a file holds: first rows, text, tensors, or what a pickle imports."""
+    with client() as center:
+        found = center.hub.preview(repo, file)
+    if as_json:
+        show_json(found)
+        return
+    kind, seen = found["kind"], found["facts"]
+    facts({"Path": found["path"], "Size": format_bytes(found["size_bytes"]), "Kind": PREVIEWS[kind]})
+    if kind == "text":
+        out.print(str(seen["text"]), markup=False, highlight=False)
+    for name in ("total", "row_count", "problem"):
+        if seen.get(name) is not None:
+            facts({{"total": "Parameters", "row_count": "Rows", "problem": "Problem"}[name]: seen[name]})
+    _show_parts(kind, seen)
+
+
+def _show_parts(kind: str, seen: dict[str, Any]) -> None:
+    """Print the table that belongs to a kind of file."""
+    if kind == "table":
+        table(
+            [column["name"] for column in seen["columns"]],
+            [[_cell(one) for one in row] for row in seen["rows"]],
+        )
+    if kind == "safetensors":
+        rows = [(one["name"], one["dtype"], "×".join(map(str, one["shape"]))) for one in seen["tensors"]]
+        table(("Tensor", "Type", "Shape"), rows)
+    if kind == "pickle":
+        table(("Import", "Rating"), [(one["name"], RATINGS[one["rating"]]) for one in seen["imports"]])
+        if not seen["is_complete"]:
+            say("Parts of the file could not be followed; they may import anything.")
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 @hub.command("create")

@@ -113,6 +113,14 @@ class Repositories(Noun):
         wanted = {"revision": repo.revision, "folder": folder, "recursive": str(recursive).lower()}
         return self._pages(self._at(repo) + "/files", limit=500, **wanted)
 
+    def preview(self, repository: str, file: str = "README.md") -> results.FilePreview:
+        """Return what a file holds: first rows, text, tensors, or the imports of a pickle."""
+        repo = RepoName.parse(repository)
+        found: results.FilePreview = self._get(
+            self._at(repo) + "/preview", revision=repo.revision, file_path=file
+        )
+        return found
+
     def revisions(self, repository: str) -> Iterator[results.HubCommit]:
         """Yield the commits that led to a revision, newest first."""
         repo = RepoName.parse(repository)

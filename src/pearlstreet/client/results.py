@@ -588,6 +588,17 @@ class FairShare(TypedDict):
     items: list[StandingOut]
 
 
+class FilePreview(TypedDict):
+    """What a file holds. `kind`: `table`, `text`, `image`, `audio`, `safetensors`, `pickle`, `none`, `empty`, `broken` or `too_large`; `facts` has what belongs to it: columns and first rows, text, tensors and parameters, or the imports of a pickle with their rating."""
+
+    path: str
+    commit: str
+    sha256: str
+    size_bytes: int
+    kind: str
+    facts: dict[str, Any]
+
+
 class Finding(TypedDict):
     """A health rule that a device breaks."""
 
@@ -1154,6 +1165,15 @@ class Period(TypedDict):
 Phase = Literal["stopping", "settling", "archiving", "erasing", "closed"]
 
 
+class Pickle(TypedDict):
+    """A pickle, which can run programs when it is loaded; `rating`: `expected`, `unknown` or `dangerous`, by its imports."""
+
+    path: str
+    rating: str
+    imports: list[str]
+    is_complete: bool
+
+
 class PolicyShown(TypedDict):
     """The policy in force, and the possible values of its settings."""
 
@@ -1370,7 +1390,7 @@ RepoRole = Literal["read", "write", "admin"]
 
 
 class Repository(TypedDict):
-    """A repository; `name` is `organisation/name`."""
+    """A repository; `name` is `organisation/name`. `parameters` and `pickles` are of the newest commit on `main`."""
 
     id: str
     type: RepoKind
@@ -1383,6 +1403,8 @@ class Repository(TypedDict):
     card: dict[str, Any]
     size_bytes: int
     downloads: int
+    parameters: int | None
+    pickles: list[Pickle]
     created_by: str
     created_at: str
     updated_at: str

@@ -27,6 +27,12 @@ VISIBILITIES = {
     Visibility.ORGANISATIONS: text("shared with organisations"),
     Visibility.PUBLIC: text("public"),
 }
+RATINGS = {
+    "expected": (text("expected"), "quiet"),
+    "unknown": (text("code of other packages"), "wait"),
+    "dangerous": (text("dangerous"), "bad"),
+}
+"""Rating of what a pickle imports → label and tone."""
 CARD_SHOWN = 128 << 10
 """Characters of a card that are shown."""
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n.*?\n---[ \t]*(\r?\n|\Z)", re.S)

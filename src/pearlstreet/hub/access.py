@@ -133,6 +133,7 @@ def repository(row: Row) -> Repository:
         created_by=row["created_by"],
         created_us=row["created_us"],
         updated_us=row["updated_us"],
+        facts=row["facts"] or {},
     )
 
 

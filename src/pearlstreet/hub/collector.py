@@ -15,6 +15,7 @@ from pearlstreet.hub.hub import Hub
 from pearlstreet.hub.tables import (
     contents,
     dedup_chunks,
+    previews,
     repo_contents,
     segment_xorbs,
     staged,
@@ -47,16 +48,18 @@ def _queries(before_us: int) -> tuple[sa.Select[tuple[str]], ...]:
     unused = old & contents.c.sha256.not_in(sa.select(repo_contents.c.sha256))
     unused &= contents.c.sha256.not_in(sa.select(staged.c.sha256))
     loose = (xorbs.c.at_us < before_us) & xorbs.c.hash.not_in(sa.select(segment_xorbs.c.xorb_hash))
+    stale = previews.c.sha256.not_in(sa.select(contents.c.sha256))
     return (
         sa.select(staged.c.sha256).where(staged.c.at_us < before_us),
         sa.select(contents.c.sha256).where(unused),
         sa.select(xorbs.c.hash).where(loose),
+        sa.select(previews.c.sha256).where(stale),
     )
 
 
 def _collect(tx: Tx, before_us: int) -> bool:
     tx.execute(sa.delete(staged).where(staged.c.at_us < before_us))
-    _, unused, loose = _queries(before_us)
+    _, unused, loose, stale = _queries(before_us)
     names: Sequence[str] = tx.execute(unused.limit(BATCH)).scalars().all()
     for table in (contents, segment_xorbs):
         tx.execute(sa.delete(table).where(table.c.sha256.in_(names)))
@@ -64,7 +67,9 @@ def _collect(tx: Tx, before_us: int) -> bool:
     tx.execute(sa.delete(xorbs).where(xorbs.c.hash.in_(hashes)))
     for table in (xorb_grants, dedup_chunks):
         tx.execute(sa.delete(table).where(table.c.xorb_hash.in_(hashes)))
-    return BATCH in (len(names), len(hashes))
+    gone: Sequence[str] = tx.execute(stale.limit(BATCH)).scalars().all()
+    tx.execute(sa.delete(previews).where(previews.c.sha256.in_(gone)))
+    return BATCH in (len(names), len(hashes), len(gone))
 
 
 def _drop_stray(hub: Hub, before_us: int) -> None:

@@ -120,6 +120,8 @@ class Repository:
     created_by: str
     created_us: int
     updated_us: int
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What the files of the newest commit on `main` hold: parameters of the weights, pickles; empty until they are looked into."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ from pearlstreet.tenancy.model import Actor
 
 FILES_MAX = 200_000
 """Maximum number of files of a revision."""
+COMMITTED = "hub_commit"
+"""Hint that a branch `main` has moved."""
 TRIES = 5
 """Number of times that a commit without a stated parent is put on the newest commit of a busy branch."""
 _COLUMNS = [column for column in commits.c if column.name not in ("manifest", "repo_id")]
@@ -202,6 +204,8 @@ def _write_commit(
         values["card"] = dict(card or {})
         values["words"] = card_words(repo.full_name.partition("/")[2], card or {})
     tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(**values))
+    if branch == MAIN:
+        tx.hint(COMMITTED)
     _audit(tx, actor, "hub.commit", repo, branch=branch, commit=commit.id, more_bytes=more)
     return commit
 

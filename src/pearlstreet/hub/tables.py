@@ -30,6 +30,9 @@ repos = sa.Table(
     sa.Column("created_by", sa.String(80), nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("updated_us", sa.BigInteger, nullable=False),
+    # What the files of the newest commit on `main` hold, and that commit; null until they were looked into.
+    sa.Column("facts", sa.JSON(none_as_null=True), nullable=True),
+    sa.Column("facts_commit", sa.String(40), nullable=True),
     sa.UniqueConstraint("org_id", "kind", "name_key"),
     sa.Index("ix_hub_repos_updated", "kind", "updated_us"),
     info=named("rep", "name"),
@@ -142,6 +145,16 @@ contents = sa.Table(
     sa.Index("ix_hub_contents_xet_hash", "xet_hash"),
 )
 """Where the bytes of a content are: `segments` null: a blob of that name; else chunks of xorbs (`xet/recipe.py`)."""
+
+previews = sa.Table(
+    "hub_previews",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("format", sa.String(24), primary_key=True),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+"""What contents hold, as one reader saw it (`preview/`); shown only to those who may download a file with this content."""
 
 xorbs = sa.Table(
     "hub_xorbs",

@@ -25,6 +25,7 @@ from pearlstreet.hub.model import (
     TreeEntry,
     Visibility,
 )
+from pearlstreet.hub.preview.facts import LEVELS, list_pickles, weights_of
 from pearlstreet.hubapi.call import Call, answer, in_thread, parse_object, text_of, time_text
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.model import Actor
@@ -249,6 +250,9 @@ def repo_json(repo: Repository, commit: Commit | None) -> dict[str, object]:
         for name in ("pipeline_tag", "library_name"):
             if isinstance(card.get(name), str):
                 facts[name] = card[name]
+        weights = weights_of(repo)
+        if weights is not None:
+            facts["safetensors"] = dict(weights)
     if commit is not None:
         facts["sha"] = commit.id
         facts["lastModified"] = time_text(commit.at_us)
@@ -259,13 +263,22 @@ async def info(call: Call) -> Response:
     """Get a repository at a revision, with its files."""
     actor = await call.actor()
     rev, blobs = call.at.get("rev", MAIN), call.request.query_params.get("blobs") in ("true", "True", "1")
+    asks_security = call.request.query_params.get("securityStatus") in ("true", "True", "1")
 
     def query(tx: Tx) -> dict[str, object]:
         repo = find_repo(tx, actor, call.kind, call.name)
         found = revisions.find_revision(tx, repo.id, rev)
         files = revisions.files_of(tx, repo.id, found, limit=SIBLINGS_MAX)
         siblings = [_sibling(entry, blobs) for entry in files]
-        return repo_json(repo, found.commit) | {"siblings": siblings}
+        facts = repo_json(repo, found.commit) | {"siblings": siblings}
+        if asks_security:
+            issues = [
+                {"path": one["path"], "level": LEVELS[str(one["rating"])]}
+                for one in list_pickles(repo)
+                if one["rating"] != "expected"
+            ]
+            facts["securityRepoStatus"] = {"scansDone": bool(repo.facts), "filesWithIssues": issues}
+        return facts
 
     return answer(await in_thread(lambda: call.store.read(query)))
 

@@ -141,6 +141,7 @@ KEPT: Mapping[str, str] = {
         ("hub_contents", "hub_xorbs", "hub_segment_xorbs", "hub_dedup_chunks"),
         "digests only, shared by organisations; the collector deletes those that no repository names, and their bytes",
     ),
+    "hub_previews": "first rows and tensors of contents; the collector deletes them together with the contents",
     "meta": "of the center",
     "outbox_cursors": "of the center",
     "nodes": "of the center",

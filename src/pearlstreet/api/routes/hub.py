@@ -28,6 +28,7 @@ from pearlstreet.hub.model import (
     RequestState,
     Visibility,
 )
+from pearlstreet.hub.preview.facts import count_parameters, list_pickles
 from pearlstreet.hub.requests import AccessRequest
 from pearlstreet.tenancy.model import Actor
 
@@ -37,8 +38,17 @@ Rev = Annotated[str, Query(max_length=200, description="Branch, tag or commit id
 OFFSET_MAX = 10_000_000
 
 
+class PickleOut(Out):
+    """A pickle, which can run programs when it is loaded; `rating`: `expected`, `unknown` or `dangerous`, by its imports."""
+
+    path: str
+    rating: str
+    imports: list[str]
+    is_complete: bool
+
+
 class RepositoryOut(Out):
-    """A repository; `name` is `organisation/name`."""
+    """A repository; `name` is `organisation/name`. `parameters` and `pickles` are of the newest commit on `main`."""
 
     id: str
     type: RepoKind
@@ -51,6 +61,8 @@ class RepositoryOut(Out):
     card: dict[str, object]
     size_bytes: int
     downloads: int
+    parameters: int | None
+    pickles: list[PickleOut]
     created_by: str
     created_at: Time
     updated_at: Time
@@ -249,6 +261,8 @@ def repository_out(repo: Repository) -> dict[str, object]:
         "card": dict(repo.card),
         "size_bytes": repo.size_bytes,
         "downloads": repo.downloads,
+        "parameters": count_parameters(repo),
+        "pickles": list_pickles(repo),
         "created_by": repo.created_by,
         "created_at": time_of(repo.created_us),
         "updated_at": time_of(repo.updated_us),

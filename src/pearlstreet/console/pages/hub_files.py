@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pearlstreet.base.errors import Unavailable
 from pearlstreet.base.text import text
-from pearlstreet.console.hub_view import named_repo, open_repo, path_crumbs
+from pearlstreet.console.hub_view import RATINGS, named_repo, open_repo, path_crumbs
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import Download, PageRequest, PageResponse, View
 from pearlstreet.console.pages.hub_repo import REPO
@@ -12,6 +13,8 @@ from pearlstreet.hub.contents import read_content
 from pearlstreet.hub.downloads import record_download
 from pearlstreet.hub.media import HEAD_BYTES, media_type
 from pearlstreet.hub.model import CARD_FILE, MAIN
+from pearlstreet.hub.preview.facts import format_count
+from pearlstreet.hub.preview.service import preview_file
 
 FILES_SHOWN = 500
 
@@ -37,12 +40,30 @@ def show_folder(request: PageRequest) -> PageResponse:
 
 
 def show_file(request: PageRequest) -> PageResponse:
-    """Show one file, by default the card."""
+    """Show one file, by default the card, with what it holds."""
     at, path = open_repo(request), request.query.get("path", CARD_FILE)[:2000]
     kind, name = named_repo(request)
     entry = find_file(request.store, request.actor, kind, name, at.rev, path)
+    preview, problem = None, None
+    if at.access.download:
+        try:
+            preview = preview_file(
+                request.store, request.center.hub, request.actor, kind, name, at.commit.id, path
+            ).facts
+        except Unavailable as error:
+            problem = error
     return View(
-        "hub_file.html", {"title": f"{path} · {name}", "at": at, "entry": entry, "crumbs": path_crumbs(path)}
+        "hub_file.html",
+        {
+            "title": f"{path} · {name}",
+            "at": at,
+            "entry": entry,
+            "crumbs": path_crumbs(path),
+            "preview": preview,
+            "problem": problem,
+            "ratings": RATINGS,
+            "count": format_count,
+        },
     )
 
 
@@ -50,7 +71,7 @@ def send_file(request: PageRequest) -> PageResponse:
     """Send the bytes of a file: images and sound to be shown, everything else to be saved."""
     kind, name = named_repo(request)
     store, hub = request.store, request.center.hub
-    rev, path = request.query.get("rev", MAIN)[:200], request.query.get("path", "")[:2000]
+    rev, path = request.query.get("rev", MAIN)[:200], request.query.get("path", CARD_FILE)[:2000]
     file = open_file(store, request.actor, kind, name, rev, path)
     entry = file.entry
     head = b"".join(read_content(store, hub, entry.sha256, start=0, length=min(HEAD_BYTES, entry.size_bytes)))

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from pearlstreet.base.text import text
 from pearlstreet.console.hub_snippets import snippets
-from pearlstreet.console.hub_view import asked_rev, named_repo, open_repo, shown_tags, side_facts, view_card
+from pearlstreet.console.hub_view import (
+    RATINGS,
+    asked_rev,
+    named_repo,
+    open_repo,
+    shown_tags,
+    side_facts,
+    view_card,
+)
 from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.hub.browsing import list_commits
 from pearlstreet.hub.lineage import find_lineage
+from pearlstreet.hub.preview.facts import count_parameters, format_count, list_pickles
 from pearlstreet.hub.requests import request_access
 
 REPO = "/hub/{repo_type}/{repo_org}/{repo_name}"
@@ -26,6 +35,10 @@ def show(request: PageRequest) -> PageResponse:
             "card": card,
             "tags": shown_tags(card.facts),
             "beside": side_facts(card.facts),
+            "parameters": count_parameters(at.repo),
+            "count": format_count,
+            "pickles": list_pickles(at.repo),
+            "ratings": RATINGS,
             "snippets": snippets(at.repo, at.rev, request.center.public_url or request.origin),
         },
     )
