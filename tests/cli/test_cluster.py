@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pearlstreet.compute.hardware.access import LocalHost
+from pearlstreet.compute.hardware.ssh_host import SshHost, SshTarget
 from tests.cli.center import Pearl
 from tests.engines.ssh_hosts import SshHosts, ssh_hosts
 
@@ -43,6 +45,20 @@ def test_hosts_are_asked_by_ssh(tmp_path: Path, hosts: SshHosts) -> None:
     assert f"CPUs={os.cpu_count()}" in conf and hosts.addresses[1] in conf
     again = PEARL.right("cluster", "plan", file, "--out", out, "--json").value
     assert again["changed"] == [] and len(again["hosts"]) == 2
+
+
+def test_a_file_of_each_folder_is_read_at_once_and_as_this_machine_reads_it(hosts: SshHosts) -> None:
+    target = SshTarget(hosts.addresses[0], "root", None, str(hosts.key), str(hosts.known_hosts))
+    there, here = SshHost(target), LocalHost()
+    try:
+        for folder, file in (
+            ("/sys/block", "queue/rotational"),
+            ("/sys/none", "size"),
+        ):
+            read = here.read_in_each(folder, file)
+            assert there.read_in_each(folder, file) == {name: value.strip() for name, value in read.items()}
+    finally:
+        there.close()
 
 
 def test_nothing_is_written_unless_every_host_answers(tmp_path: Path, hosts: SshHosts) -> None:

@@ -43,6 +43,10 @@ class FakeHost:
             sorted({name[len(prefix) :].split("/")[0] for name in self._files if name.startswith(prefix)})
         )
 
+    def read_in_each(self, folder: str, file: str) -> Mapping[str, str]:
+        paths = {name: f"{folder}/{name}/{file}" for name in self.list_folder(folder)}
+        return {name: self._files[path] for name, path in paths.items() if path in self._files}
+
     def amounts(self) -> HostAmounts:
         return HostAmounts("node-1", 16.0, 64 * GIB, self._disk_free_bytes, 200 * GIB)
 

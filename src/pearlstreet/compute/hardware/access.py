@@ -8,7 +8,7 @@ import platform
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -57,6 +57,10 @@ class HostAccess(Protocol):
 
     def list_folder(self, path: str) -> tuple[str, ...]:
         """Return names in a folder, sorted; empty when it cannot be read."""
+        ...
+
+    def read_in_each(self, folder: str, file: str) -> Mapping[str, str]:
+        """Return the content of `file` in every folder below `folder`, by that folder's name; what cannot be read is left out."""
         ...
 
     def amounts(self) -> HostAmounts:
@@ -116,6 +120,10 @@ class LocalHost:
             return tuple(sorted(entry.name for entry in Path(path).iterdir()))
         except OSError:
             return ()
+
+    def read_in_each(self, folder: str, file: str) -> Mapping[str, str]:
+        found = {name: self.read_text(f"{folder}/{name}/{file}") for name in self.list_folder(folder)}
+        return {name: content for name, content in found.items() if content is not None}
 
     def amounts(self) -> HostAmounts:
         disk = psutil.disk_usage(self._disk_path)

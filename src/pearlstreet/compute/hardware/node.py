@@ -123,13 +123,14 @@ def _host_facts(host: HostAccess, amounts: HostAmounts) -> dict[str, str]:
 def _disks(host: HostAccess) -> list[str]:
     """`name size` of every block device that is a disk of its own."""
     found = []
-    for name in host.list_folder("/sys/block"):
-        sectors = (host.read_text(f"/sys/block/{name}/size") or "").strip()
+    rotational = host.read_in_each("/sys/block", "queue/rotational")
+    for name, size in sorted(host.read_in_each("/sys/block", "size").items()):
+        sectors = size.strip()
         if (
             not name.startswith(("loop", "ram", "zram", "dm-", "md", "sr"))
             and sectors.isdecimal()
             and int(sectors)
         ):
-            spinning = (host.read_text(f"/sys/block/{name}/queue/rotational") or "").strip() == "1"
+            spinning = rotational.get(name, "").strip() == "1"
             found.append(f"{name} {int(sectors) * 512 / GIB:.0f} GiB{' rotating' if spinning else ''}")
     return found

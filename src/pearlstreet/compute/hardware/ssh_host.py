@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,8 @@ CONNECT_TIMEOUT_S = 10
 SSH_FAILED = 255
 """Exit code with which ssh itself fails; others are those of the command."""
 _KIB = 1024
+_SHELL = "PATH=$PATH:/usr/sbin:/sbin:/usr/local/bin LC_ALL=C"
+"""What precedes each command: tools of administrators are often not on the path of ssh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class SshHost:
     _local: LocalHost = field(default_factory=LocalHost)
     _folder: tempfile.TemporaryDirectory[str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _read: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
 
     def connect(self) -> None:
         """Open the connection. Raises Unavailable with what ssh says, ConfigurationError where there is no ssh."""
@@ -73,8 +76,19 @@ class SshHost:
             )
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
+        return self._run_line(shlex.join(command), timeout_s=timeout_s)
+
+    def _run_line(self, line: str, *, timeout_s: float) -> CommandResult:
+        """Run a line of the other machine's shell."""
         answer = self._local.run(
-            ["ssh", *self._multiplexed(), *self.target.options(), "--", self.target.address, _line(command)],
+            [
+                "ssh",
+                *self._multiplexed(),
+                *self.target.options(),
+                "--",
+                self.target.address,
+                f"{_SHELL} {line}",
+            ],
             timeout_s=timeout_s,
         )
         if answer.code == 127:
@@ -88,6 +102,21 @@ class SshHost:
     def list_folder(self, path: str) -> tuple[str, ...]:
         answer = self.run(["ls", "-1A", "--", path], timeout_s=CONNECT_TIMEOUT_S * 2)
         return tuple(sorted(answer.stdout.splitlines())) if answer.status == "ok" else ()
+
+    def read_in_each(self, folder: str, file: str) -> Mapping[str, str]:
+        """Read all in one command: a server has hundreds of PCI functions, and each vendor's probe asks for all of them.
+
+        Answers are kept until `close`: probes ask what identifies devices, which does not change.
+        """
+        key = (folder, file)
+        if key not in self._read:
+            pattern = f"{shlex.quote(folder)}/*/{shlex.quote(file)}"
+            answer = self._run_line(f"grep -s -m 1 '' /dev/null {pattern}", timeout_s=CONNECT_TIMEOUT_S * 2)
+            rows = (
+                line.removeprefix(f"{folder}/").partition(f"/{file}:") for line in answer.stdout.splitlines()
+            )
+            self._read[key] = {name: content for name, _, content in rows}
+        return self._read[key]
 
     def amounts(self) -> HostAmounts:
         """Return what the whole machine has: nothing of it is ours yet."""
@@ -124,6 +153,7 @@ class SshHost:
                 )
                 self._folder.cleanup()
                 self._folder = None
+            self._read.clear()
 
     def _multiplexed(self) -> list[str]:
         with self._lock:
@@ -138,8 +168,3 @@ class SshHost:
 
     def _shown(self) -> list[str]:
         return [*self.target.options(), self.target.address]
-
-
-def _line(command: Sequence[str]) -> str:
-    """Return a command for the other machine's shell; tools of administrators are often not on the path of ssh."""
-    return f"PATH=$PATH:/usr/sbin:/sbin:/usr/local/bin LC_ALL=C {shlex.join(command)}"

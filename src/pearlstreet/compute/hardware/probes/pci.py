@@ -12,13 +12,12 @@ ROOT = "/sys/bus/pci/devices"
 
 def functions(access: HostAccess, rule: PciRule) -> list[tuple[str, str]]:
     """Return (address, `vendor:device`) of every PCI function that `rule` accepts."""
-    found = []
-    for address in access.list_folder(ROOT):
-        vendor = _id(access, address, "vendor")
-        kind = _id(access, address, "class")
-        if vendor in rule.vendors and kind.startswith(rule.classes):
-            found.append((address, f"{vendor[2:]}:{_id(access, address, 'device')[2:]}"))
-    return found
+    vendors, kinds, devices = (_ids(access, name) for name in ("vendor", "class", "device"))
+    return [
+        (address, f"{vendor[2:]}:{devices.get(address, '')[2:]}")
+        for address, vendor in sorted(vendors.items())
+        if vendor in rule.vendors and kinds.get(address, "").startswith(rule.classes)
+    ]
 
 
 def silent_devices(access: HostAccess, probe: Probe, reason: Text | None) -> tuple[DeviceReport, ...]:
@@ -48,5 +47,6 @@ def missing_tool(probe: Probe) -> Text:
     return text("Seen on the PCI bus, but {tool} is not installed, so its state is unknown", tool=probe.tool)
 
 
-def _id(access: HostAccess, address: str, name: str) -> str:
-    return (access.read_text(f"{ROOT}/{address}/{name}") or "").strip().lower()
+def _ids(access: HostAccess, name: str) -> dict[str, str]:
+    """Return one identifier (`vendor`, `class`, `device`) of every PCI function, by address."""
+    return {address: value.strip().lower() for address, value in access.read_in_each(ROOT, name).items()}
