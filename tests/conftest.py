@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 import structlog
 from hypothesis import settings
 
@@ -21,6 +20,7 @@ from pearlstreet.store.sealing import Sealer, SealingKey
 from pearlstreet.store.tables import metadata
 from tests import loopback
 from tests.engines_present import postgres_url
+from tests.reused_postgres import ReusedDatabase, administering
 
 # Examples are not timed: the machine may be busy. `make prop` asks for the thorough profile.
 settings.register_profile("usual", deadline=None, derandomize=True)
@@ -91,24 +91,21 @@ def postgres_template() -> Iterator[str]:
     """The name of a PostgreSQL database with every table. Skips when no server can be started."""
     server = postgres_url()
     name = f"t{SystemRng().token_bytes(8).hex()}"
-    with _postgres(server) as connection:
+    with administering(server) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     make_store(f"{server.rsplit('/', 1)[0]}/{name}").close()
     yield name
-    with _postgres(server) as connection:
+    with administering(server) as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@contextmanager
-def _postgres(server: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(
-        server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
-    )
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+@pytest.fixture(scope="session")
+def reused_database(postgres_template: str) -> Iterator[ReusedDatabase]:
+    """A PostgreSQL database with every table, which each test is to leave empty."""
+    database = ReusedDatabase(postgres_url(), postgres_template, f"t{SystemRng().token_bytes(8).hex()}")
+    database.make()
+    yield database
+    database.drop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -129,17 +126,12 @@ def sqlite_store(tmp_path: Path, sqlite_template: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def postgres_store(postgres_template: str) -> Iterator[Store]:
+def postgres_store(reused_database: ReusedDatabase) -> Iterator[Store]:
     """A store on PostgreSQL only."""
-    server = postgres_url()
-    name = f"t{SystemRng().token_bytes(8).hex()}"
-    with _postgres(server) as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    made = make_store(f"{server.rsplit('/', 1)[0]}/{name}", tables=False)
+    made = make_store(reused_database.url, tables=False)
     yield made
     made.close()
-    with _postgres(server) as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    reused_database.empty()
 
 
 @pytest.fixture
@@ -147,10 +139,10 @@ def postgres_database() -> Iterator[str]:
     """The URL of an empty PostgreSQL database, dropped afterwards. Skips when no server can be started."""
     server = postgres_url()
     name = f"t{SystemRng().token_bytes(8).hex()}"
-    with _postgres(server) as connection:
+    with administering(server) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     yield server.rsplit("/", 1)[0] + f"/{name}"
-    with _postgres(server) as connection:
+    with administering(server) as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
