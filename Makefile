@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: hub-clients help setup demo demo-stop demo-cluster demo-cluster-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 slurm security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
+.PHONY: hub-clients help setup demo demo-stop demo-cluster demo-cluster-stop test check lint types imports tidy fmt unit prop planner sim crash fuzz s3 slurm laws upgrades security soak mutants ledger-scale browser e2e screenshots judges bench engines generator fresh reference messages lock migration clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,12 @@ s3: setup ## The store of blobs on a real S3 server (Ceph's gateway, which the t
 
 slurm: setup ## Every law of engines, and failures of Slurm, on a real Slurm cluster of 8 virtual nodes (as root)
 	PEARL_REQUIRE_ENGINES=1 $(PYTEST) -n 2 -m "slow or not slow" -k slurm tests/conformance tests/engines tests/unit/engines_slurm $(ARGS)
+
+laws: setup ## Every law of engines on the local and simulated ones, in every mode of placement
+	$(PYTEST) -n $(JOBS) -m "slow or not slow" -k "not slurm" tests/conformance $(ARGS)
+
+upgrades: setup ## Filled databases of every earlier schema brought to this one, on SQLite and PostgreSQL
+	$(PYTEST) -n $(JOBS) -m "slow or not slow" tests/store/old $(ARGS)
 
 security: setup ## Every file name, address, attempt to leave the sandbox, attack on the server, and search for secrets
 	PEARL_SECURITY_ALL=1 $(PYTEST) -m "slow or not slow" tests/security

@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def _ended_attempt(world: World) -> dict[str, Any]:
     per_task = {"cpus": 1, "memory_gib": 1, "accelerator": "H100", "count": 1}
-    job = world.submit(per_task=per_task, time_limit="2h", simulate="10m")
+    job = world.submit(per_task=per_task, time_limit="2h", simulate="4m")
     world.until(job, "succeeded")
     found: dict[str, Any] = world.get(f"/jobs/{job}/attempts").json()["items"][-1]
     return {**found, "job": job}
@@ -51,7 +51,7 @@ def test_accounting_that_does_not_answer_is_named(world: World) -> None:
     assert answer.status_code == 503 and "accounting storage is disabled" in answer.text
 
 
-@pytest.mark.parametrize(("before_s", "after_s"), [(3.0, 2.0), (-2.0, -3.0), (4.0, -6.0)])
+@pytest.mark.parametrize(("before_s", "after_s"), [(3.0, 2.0), (-2.0, -1.5), (2.0, -3.0)])
 def test_a_difference_is_corrected_to_the_accounted_time_and_only_once(
     world: World, before_s: float, after_s: float
 ) -> None:

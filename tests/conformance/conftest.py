@@ -14,6 +14,17 @@ from pearlstreet.compute.engines.conformance.rig import Rig  # noqa: E402  after
 from tests.conformance.engines import RIGS  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow the laws that a rig leaves to another rig of its engine."""
+    for item in items:
+        name = getattr(item, "callspec", None) and next(
+            (item.callspec.params[key] for key in ("rig", "code_rig") if key in item.callspec.params), None
+        )
+        words = RIGS[name].only if isinstance(name, str) and name in RIGS else ()
+        if words and not any(word in item.name.partition("[")[0] for word in words):
+            item.add_marker(pytest.mark.slow)
+
+
 def _param(name: str) -> Any:
     return pytest.param(name, marks=[pytest.mark.slow] if RIGS[name].is_slow else [])
 

@@ -182,14 +182,19 @@ class RigKind:
     runs_code: bool
     is_slow: bool = False
     """Whether `make test` leaves it out, because a law takes seconds; a target of its own runs them."""
+    only: tuple[str, ...] = ()
+    """Words of the laws that `make test` asks of it; the others are those of another rig of its engine, and `make laws` runs them."""
     every_law: bool = True
     """Whether the laws that need no programs apply to it, too."""
 
 
+PLACING = ("device", "node", "place", "gang", "start", "cards", "share", "observe", "adopt")
+"""Words of laws that depend on who chooses the devices."""
+
 RIGS: Mapping[str, RigKind] = {
     "local": RigKind("local", LocalRig, runs_code=True),
     "local-bare": RigKind("local", BareLocalRig, runs_code=True, every_law=False),
-    "local-node": RigKind("local", NodePlacedLocalRig, runs_code=True),
+    "local-node": RigKind("local", NodePlacedLocalRig, runs_code=True, only=PLACING),
     "simulated": RigKind("simulated", SimulatedRig, runs_code=False),
     "slurm": RigKind("slurm", SlurmRig, runs_code=True, is_slow=True),
     "simulated-node": RigKind("simulated", NodePlacedSimulatedRig, runs_code=False),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
-import textwrap
+import sys
 
 
 def attribute_docs(cls: type) -> dict[str, str]:
@@ -13,8 +14,8 @@ def attribute_docs(cls: type) -> dict[str, str]:
     An attribute without a docstring has "". Inherited attributes are left out. Raises OSError if the source cannot be
     read.
     """
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    if not isinstance(body, ast.ClassDef):
+    body = _classes(cls.__module__).get(cls.__qualname__)
+    if body is None:
         return {}
     docs: dict[str, str] = {}
     last = ""
@@ -28,3 +29,18 @@ def attribute_docs(cls: type) -> dict[str, str]:
         else:
             last = ""
     return docs
+
+
+@functools.lru_cache(maxsize=4)
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    """Return the classes of a module by qualified name. Modules of hundreds of classes are read once, not once a class."""
+    found: dict[str, ast.ClassDef] = {}
+
+    def walk(body: list[ast.stmt], prefix: str) -> None:
+        for statement in body:
+            if isinstance(statement, ast.ClassDef):
+                found[prefix + statement.name] = statement
+                walk(statement.body, f"{prefix}{statement.name}.")
+
+    walk(ast.parse(inspect.getsource(sys.modules[module])).body, "")
+    return found

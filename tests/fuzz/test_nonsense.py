@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from pearlstreet.api.app import all_routes
 from tests.api.world import JOB, World, a_world
 
-ROUNDS = 10
+ROUNDS = 5
 """Requests for each route and seed; the schemathesis suite goes deeper."""
 TEXTS = (
     "", " ", "acme", "beta", "default", "owner", "..", "../../etc/passwd", "%", "%%", "'; DROP TABLE jobs; --",
@@ -78,6 +80,7 @@ def test_nonsense_never_breaks_a_route(tmp_path: Path) -> None:
         _throw_nonsense(world, random.Random(1))
 
 
+@pytest.mark.slow
 def test_nonsense_never_breaks_a_route_on_postgresql(tmp_path: Path, postgres_database: str) -> None:
     with a_world(tmp_path, database=postgres_database) as world:
         _throw_nonsense(world, random.Random(2))
