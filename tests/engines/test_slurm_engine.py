@@ -112,6 +112,9 @@ class LosesAnswers:
     def names_nodes(self) -> bool:
         return self.inner.names_nodes
 
+    def topology(self) -> str:
+        return self.inner.topology()
+
     def jobs(self) -> Sequence[SlurmJob]:
         return self.inner.jobs()
 

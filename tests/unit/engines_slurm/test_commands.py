@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from pearlstreet.compute.engines.slurm.commands import CommandTransport
+from pearlstreet.compute.engines.slurm.gres import Gres
 from pearlstreet.compute.engines.slurm.model import Submission
 from pearlstreet.compute.engines.slurm.transport import (
+    BadGresError,
     NotReachedError,
     RejectedError,
     TransportError,
@@ -64,7 +66,8 @@ def test_a_user_that_is_gone_is_never_replaced_by_root() -> None:
 @pytest.mark.parametrize(
     ("answer", "meaning"),
     [
-        (failed("sbatch: error: Batch job submission failed: Invalid generic resource (gres) specification"), RejectedError),
+        (failed("sbatch: error: Batch job submission failed: Invalid generic resource (gres) specification"), BadGresError),
+        (failed("sbatch: error: Batch job submission failed: Invalid partition name specified"), RejectedError),
         (failed("sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"), NotReachedError),
         (failed("sbatch: error: Munge encode failed: Failed to access \"/run/munge\""), NotReachedError),
         (failed("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"), UncertainError),
@@ -78,7 +81,7 @@ def test_a_user_that_is_gone_is_never_replaced_by_root() -> None:
 )  # fmt: skip
 def test_what_a_failed_submission_means(answer: CommandResult, meaning: type[TransportError]) -> None:
     with pytest.raises(meaning) as caught:
-        CommandTransport(Host(sbatch=answer)).submit(JOB)
+        CommandTransport(Host(sbatch=answer)).submit(replace(JOB, gres_per_node=(Gres("gpu", "h100", 1),)))
     assert type(caught.value) is meaning and str(caught.value)
 
 

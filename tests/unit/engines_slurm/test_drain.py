@@ -34,6 +34,9 @@ class Controller:
     def nodes(self) -> Sequence[SlurmNode]:
         return [SlurmNode("n1", self.states, 8, 1024, partitions=("main",), reason=self.reason)]
 
+    def topology(self) -> str:
+        return ""
+
     def submit(self, job: Submission) -> int:
         raise AssertionError("nothing is submitted")
 

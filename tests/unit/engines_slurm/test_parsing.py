@@ -160,10 +160,10 @@ def test_a_list_of_hosts_that_cannot_be_read_is_refused(words: str) -> None:
     [
         ("gpu:8", (Gres("gpu", "", 8),)),
         ("gpu:h100:4(IDX:0,2-3)", (Gres("gpu", "h100", 4, (0, 2, 3)),)),
-        ("gpu:h100:8(S:0-1),shard:h100:80", (Gres("gpu", "h100", 8), Gres("shard", "h100", 80))),
+        ("gpu:h100:8(S:0-1),shard:h100:80", (Gres("gpu", "h100", 8, (), (0, 1)), Gres("shard", "h100", 80))),
         ("gres:gpu:a100-80g:2", (Gres("gpu", "a100-80g", 2),)),
         ("gres/gpu:h100=4", (Gres("gpu", "h100", 4),)),
-        ("gpu:1g.10gb:2", ()),
+        ("gpu:1g.10gb:2", (Gres("gpu", "1g.10gb", 2),)),
         ("mps:2K", (Gres("mps", "", 2048),)),
         ("gpu:h100:0(IDX:N/A)", (Gres("gpu", "h100", 0),)),
         ("(null)", ()),

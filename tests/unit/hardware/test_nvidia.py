@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.hardware.fake_host import GIB, FakeHost
 
+from pearlstreet.compute.engines.local.devices import nodes_of
+from pearlstreet.compute.engines.protocol import DeviceGrant
 from pearlstreet.compute.hardware.model import DeviceReport
 from pearlstreet.compute.hardware.probes.nvidia import NvidiaProbe
 from pearlstreet.compute.hardware.probes.protocol import Sighting
@@ -257,3 +259,51 @@ def test_error_counters_and_xid_events_are_counted_by_device() -> None:
 def test_a_driver_without_counters_reports_none_of_them() -> None:
     unsupported = frozenset({"nvmlDeviceGetTotalEccErrors"})
     assert one(Gpu(unsupported=unsupported)).counters == {"throttled": 0}
+
+
+class MigNvml(FakeNvml):
+    """One A100 in MIG mode with two instances in slots 0 and 2."""
+
+    def nvmlDeviceGetMigMode(self, gpu: Gpu) -> tuple[int, int]:
+        return (1, 1)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, gpu: Gpu) -> int:
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, gpu: Gpu, slot: int) -> Gpu:
+        if slot not in (0, 2):
+            raise NVMLError(6)
+        part = Gpu(name="NVIDIA A100-SXM4-40GB MIG 3g.20gb", memory_gib=19.5)
+        self._gpus.append(part)
+        return part
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 1
+
+    def nvmlDeviceGetGpuInstanceId(self, part: Gpu) -> int:
+        return next(number for number, gpu in enumerate(self._gpus) if gpu is part)
+
+    def nvmlDeviceGetComputeInstanceId(self, part: Gpu) -> int:
+        return 0
+
+
+def test_a_divided_gpu_is_its_instances_each_with_its_own_capability_files() -> None:
+    folder = "/proc/driver/nvidia/capabilities/gpu0/mig"
+    files = {
+        f"{folder}/gi1/access": "DeviceFileMinor: 12\nDeviceFileMode: 292\n",
+        f"{folder}/gi1/ci0/access": "DeviceFileMinor: 13\n",
+        f"{folder}/gi2/access": "DeviceFileMinor: 21\n",
+        f"{folder}/gi2/ci0/access": "DeviceFileMinor: 22\n",
+    }
+    nvml = MigNvml([Gpu(name="NVIDIA A100-SXM4-40GB", memory_gib=39.4)])
+    found = NvidiaProbe().detect(FakeHost(nvml=nvml, files=files)).devices
+    assert [(device.index, device.model, device.memory_gib) for device in found] == [
+        (1000, "a100-sxm-40g-mig-3g.20gb", 19.5),
+        (3000, "a100-sxm-40g-mig-3g.20gb", 19.5),
+    ]
+    grant = DeviceGrant(3000, None, None)
+    assert "/dev/nvidia0" in nodes_of([grant], found)
+    assert {path for path in nodes_of([grant], found) if "caps" in path} == {
+        "/dev/nvidia-caps/nvidia-cap21",
+        "/dev/nvidia-caps/nvidia-cap22",
+    }, "the files of the other instance stay hidden"

@@ -93,6 +93,7 @@ _OURS = (
             "python": "Python 3.11 or newer on the nodes; default `/usr/bin/python3`.",
             "isolation": "Isolation that the nodes give: `bubblewrap` (default), `landlock` or `none`; a node that gives less runs nothing.",
             "models": "Accelerator models by the type of Slurm's gres, such as `h100=h100-sxm-80g`; default: what the catalogue knows.",
+            "topology_conf": "Path of topology.conf on this machine, for racks and PODs of nodes; default: `scontrol show topology`, which only the transport `command` can ask.",
             "settle_s": "Seconds after which what a node wrote on the shared folder is seen here; default 5.",
             "placement": "What the center chooses for an attempt: `node`, its nodes (default; Slurm gives the devices out); `engine`, nothing.",
             **WINDOW_OPTION,

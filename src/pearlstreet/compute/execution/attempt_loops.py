@@ -46,7 +46,7 @@ PROBE_S = 2.0
 
 START_FAILED = "start_failed"
 """Refusal code of an attempt whose order cannot be built."""
-_HOPELESS = frozenset({START_FAILED, "bad_service", "no_ports", "no_services"})
+_HOPELESS = frozenset({START_FAILED, "bad_gres", "bad_service", "no_ports", "no_services"})
 """Refusal codes after which another attempt would be refused, too."""
 ORDER_RETRY_S = 5.0
 TRANSFER_RETRY_S = 1.0

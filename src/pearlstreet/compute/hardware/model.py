@@ -30,6 +30,8 @@ class DeviceReport:
     """Whether the probe that reported it has never run on the real hardware."""
     counters: Mapping[str, float] = field(default_factory=dict, hash=False)
     """Error counters since the driver started, by name (`health_rules.RULES`); empty where nothing reports them."""
+    device_nodes: str = ""
+    """Device files that it needs beside those of its vendor, separated by blanks: the capability files of a MIG instance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,7 +360,7 @@ def _quotas(rows: tuple[Quota, ...], models: tuple[str, ...], orgs: _Index, proj
                 )
             )
         kinds.append(QUOTA_KINDS.index(kind))
-        allowed = set(match_models((pattern,) if pattern else (), models))
+        allowed = set(match_models((pattern,), models)) if pattern else set(models)
         masks[i] = [model in allowed for model in models]
 
     def amount(row: Quota, value: float | None) -> int:

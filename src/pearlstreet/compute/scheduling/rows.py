@@ -16,6 +16,7 @@ BUILDS = "(builds)"
 """Name of the queue of builds of environments, and of the group that limits how many run at once. No tenant can name it."""
 NO_DOMAIN = "(none)"
 """Domain of a request that no domain may take: its queue allows none of those that it can use. No engine has the name."""
+MIG = "mig"
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 
@@ -268,11 +269,20 @@ def tokens(name: str) -> frozenset[str]:
 
 
 def match_models(patterns: Iterable[str], models: Iterable[str]) -> tuple[str, ...]:
-    """Return the models that any pattern allows: every word of the pattern is a word of the model; `any` allows all."""
+    """Return the models that any pattern allows: every word of the pattern is a word of the model; `any` allows all.
+
+    Part of a device (a MIG instance) is given only to a request that says `mig`.
+    """
     wanted, models = [tokens(pattern) for pattern in patterns], tuple(models)
     if not wanted or frozenset({"any"}) in wanted:
-        return models
-    return tuple(model for model in models if any(words and words <= tokens(model) for words in wanted))
+        return tuple(model for model in models if MIG not in tokens(model))
+    return tuple(
+        model
+        for model in models
+        if any(
+            words and words <= tokens(model) and (MIG in words) == (MIG in tokens(model)) for words in wanted
+        )
+    )
 
 
 PflopsOf = Callable[[str], float]

@@ -100,7 +100,7 @@ def nodes_of(grants: Sequence[DeviceGrant], devices: Sequence[DeviceReport]) -> 
         if vendor is not None:
             number = device.index % VENDOR_STEP
             names = [name.format(n=number, render=128 + number) for name in vendor.own]
-            paths |= dict.fromkeys((*names, *vendor.shared))
+            paths |= dict.fromkeys((*names, *device.device_nodes.split(), *vendor.shared))
     return list(paths)
 
 

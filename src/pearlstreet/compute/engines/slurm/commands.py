@@ -13,7 +13,7 @@ from pearlstreet.compute.engines.cluster.file_user import find_user
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
 from pearlstreet.compute.engines.slurm.parsing import SACCT_FIELDS, parse_jobs, parse_nodes, parse_sacct
 from pearlstreet.compute.engines.slurm.requests import sbatch_options
-from pearlstreet.compute.engines.slurm.transport import NotReachedError, RejectedError, UncertainError
+from pearlstreet.compute.engines.slurm.transport import NotReachedError, UncertainError, rejected
 from pearlstreet.compute.hardware.access import CommandResult
 from pearlstreet.compute.hardware.ssh_host import SSH_FAILED
 
@@ -68,6 +68,10 @@ class CommandTransport:
         )
         return parse_nodes(self._list(*command).get("nodes") or ())
 
+    def topology(self) -> str:
+        # A cluster without a topology plugin says so on stderr, with a status that differs by version.
+        return self._host.run(self._with_conf("scontrol", "show", "topology"), timeout_s=TIMEOUT_S).stdout
+
     def submit(self, job: Submission) -> int:
         script = job.script.removeprefix("#!/bin/sh\n")
         command = [*self._as(job.user), *self._with_conf("sbatch", *sbatch_options(job), f"--wrap={script}")]
@@ -77,7 +81,7 @@ class CommandTransport:
         if answer.status == "timeout" or (answer.status != "ok" and UNSURE.search(said)):
             raise UncertainError(said)
         if answer.status != "ok":
-            raise NotReachedError(said) if NOT_SENT.search(said) else RejectedError(said)
+            raise NotReachedError(said) if NOT_SENT.search(said) else rejected(said, job)
         number = answer.stdout.strip().splitlines()[-1:] or [""]
         if not number[0].partition(";")[0].isdecimal():
             raise UncertainError("sbatch gave no job id")

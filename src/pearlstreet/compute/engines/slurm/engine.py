@@ -53,7 +53,7 @@ from pearlstreet.compute.engines.protocol import (
 )
 from pearlstreet.compute.engines.shells import Shell, ShellOrder
 from pearlstreet.compute.engines.slurm.demand import Demand, demand_of, spread, time_minutes
-from pearlstreet.compute.engines.slurm.gres import Gres
+from pearlstreet.compute.engines.slurm.gres import Gres, format_gres
 from pearlstreet.compute.engines.slurm.inventory import (
     NodeSettings,
     foreign_shares,
@@ -64,7 +64,9 @@ from pearlstreet.compute.engines.slurm.inventory import (
 from pearlstreet.compute.engines.slurm.lookup import accounts_by_attempt, jobs_by_attempt, own_job, view_of
 from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submission
 from pearlstreet.compute.engines.slurm.states import JobPhase, node_problem
+from pearlstreet.compute.engines.slurm.topology_reader import TopologyReader
 from pearlstreet.compute.engines.slurm.transport import (
+    BadGresError,
     NotReachedError,
     RejectedError,
     Transport,
@@ -113,6 +115,8 @@ class SlurmSettings:
     placement: PlacementMode = "node"
     submit_window: int | None = None
     """Maximum number of attempts that wait in Slurm for machines, if it chooses the nodes."""
+    topology_conf: str = ""
+    """Path of topology.conf on this machine; empty: Slurm is asked, which only its commands can answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class SlurmEngine:
         self._list: _JobList | None = None
         self._node_list: tuple[float, Mapping[str, SlurmNode], Mapping[str, NodeReport]] | None = None
         self._changes = ChangeLog(clock.now_us())
+        self._topology = TopologyReader(transport, settings.topology_conf)
         self._last: dict[str, tuple[object, ...]] = {}
         self._over_since: dict[str, float] = {}
         self._submitted_s: dict[str, float] = {}
@@ -213,7 +218,10 @@ class SlurmEngine:
         if known is not None and now_s - known[0] < NODES_TTL_S:
             return known[1], known[2]
         settings = NodeSettings(
-            self._settings.partition, self._settings.isolation, self._settings.models or {}
+            self._settings.partition,
+            self._settings.isolation,
+            self._settings.models or {},
+            self._topology.places(self._clock.monotonic_s()),
         )
         found = [node for node in self._slurm.nodes() if settings.partition in node.partitions]
         ours = {record.attempt_id for record in self._journal.running()}
@@ -298,6 +306,11 @@ class SlurmEngine:
             return Refused("bad_stage", from_json(error.args[0]))
         except RejectedError as error:
             self._undo(order.attempt_id, user, attempt)
+            if isinstance(error, BadGresError):
+                gres = format_gres(demand.gres_per_node) or "-"
+                return Refused(
+                    "bad_gres", text("Slurm has no {gres}: {words}", gres=gres, words=error.args[0])
+                )
             return Refused("slurm_refused", _slurm_said(error))
         except (NotReachedError, OSError):
             self._undo(order.attempt_id, user, attempt)

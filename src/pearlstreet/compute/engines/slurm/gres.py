@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pearlstreet.compute.engines.slurm.hostlist import expand_numbers
 
 _ITEM = re.compile(
-    r"(?:gres[:/])?([A-Za-z0-9_.-]+)(?::([A-Za-z][A-Za-z0-9_. -]*))?(?:[:=](\d+)([KMG]?))?(?:\(([^)]*)\))?$"
+    r"(?:gres[:/])?([A-Za-z0-9_.-]+)(?::(?!\d+[KMG]?(?:\(|$))([A-Za-z0-9][A-Za-z0-9_. -]*))?(?:[:=](\d+)([KMG]?))?"
+    r"(?:\(([^)]*)\))?$"
 )
 _SPLIT = re.compile(r"((?:[^,(]|\([^)]*\))+)")
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -27,6 +28,8 @@ class Gres:
     count: int
     indices: tuple[int, ...] = ()
     """Indices of the devices, where Slurm tells them."""
+    sockets: tuple[int, ...] = ()
+    """Sockets of the processors that the devices are near, where Slurm tells them."""
 
 
 def parse_gres(words: str | Iterable[str] | None) -> tuple[Gres, ...]:
@@ -38,13 +41,14 @@ def parse_gres(words: str | Iterable[str] | None) -> tuple[Gres, ...]:
 
 def _gres(match: re.Match[str]) -> Gres:
     name, kind, digits, unit, more = match.groups()
-    return Gres(name, kind or "", int(digits or 1) * _FACTORS[unit or ""], _indices(more or ""))
+    count = int(digits or 1) * _FACTORS[unit or ""]
+    return Gres(name, kind or "", count, _numbers(more or "", "IDX"), _numbers(more or "", "S"))
 
 
-def _indices(more: str) -> tuple[int, ...]:
-    """Return the indices in `IDX:0-2,5`; `S:0-1`, which names sockets, and `IDX:N/A` have none."""
+def _numbers(more: str, wanted: str) -> tuple[int, ...]:
+    """Return the indices in `IDX:0-2,5`, or the sockets in `S:0-1`; `IDX:N/A` has none."""
     key, _, ranges = more.partition(":")
-    if key != "IDX" or ranges == "N/A":
+    if key != wanted or ranges == "N/A":
         return ()
     try:
         return tuple(int(number) for number in expand_numbers(ranges))[:INDICES_MAX]

@@ -10,7 +10,9 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.engines.slurm.gres import total
 from pearlstreet.compute.engines.slurm.model import Share, SlurmJob, SlurmNode
 from pearlstreet.compute.engines.slurm.states import JobPhase, node_problem
+from pearlstreet.compute.engines.slurm.topology import NodePlace
 from pearlstreet.compute.hardware.catalogue import Accelerator, catalogue
+from pearlstreet.compute.hardware.catalogue.mig import find_profile, mig_model
 from pearlstreet.compute.hardware.model import DeviceReport, NodeReport
 
 MIB_PER_GIB = 1024
@@ -24,6 +26,8 @@ class NodeSettings:
     isolation: str
     models: Mapping[str, str] = field(default_factory=dict)
     """Type of a generic resource → model of the catalogue, where the catalogue does not know the type."""
+    places: Mapping[str, NodePlace] = field(default_factory=dict)
+    """Position of nodes in Slurm's topology, by Slurm's name."""
 
 
 def foreign_shares(jobs: Iterable[SlurmJob], ours: Collection[str]) -> dict[str, list[Share]]:
@@ -44,8 +48,11 @@ def report_node(node: SlurmNode, name: str, foreign: Sequence[Share], settings: 
     reason = problem
     if problem is not None and node.reason:
         reason = text("{problem}: {reason}", problem=problem, reason=node.reason[:200])
+    place = settings.places.get(node.name, NodePlace())
     return NodeReport(
         name=name,
+        rack=place.rack,
+        pod=place.pod,
         cpus=float(cpus),
         memory_gib=memory_mib / MIB_PER_GIB,
         disk_gib=0.0,
@@ -68,9 +75,20 @@ def kinds_by_model(nodes: Iterable[SlurmNode], models: Mapping[str, str]) -> dic
 
 
 def _model(kind: str, models: Mapping[str, str]) -> tuple[str, Accelerator | None]:
-    """Return the model of a type of generic resource, and its entry in the catalogue."""
+    """Return the model of a type of generic resource, and its entry in the catalogue.
+
+    The type of a MIG instance (`a100_3g.20gb`) is an instance of the model that the words before its profile mean.
+    """
     model = models.get(kind, kind or "gpu")
-    return model, catalogue().get(model) or catalogue().find(model)
+    entry = catalogue().get(model) or catalogue().find(model)
+    found = find_profile(model) if entry is None else None
+    if found is None:
+        return model, entry
+    parent, profile = found
+    parent = models.get(parent, parent)
+    whole = catalogue().get(parent) or catalogue().find(parent.replace("_", " "))
+    name = mig_model(whole.id if whole is not None else parent or "gpu", profile)
+    return name, catalogue().get(name)
 
 
 def free_part(node: SlurmNode, report: NodeReport) -> NodeReport:
@@ -99,18 +117,22 @@ def _devices(node: SlurmNode, foreign: Sequence[Share], settings: NodeSettings) 
         total(share.gres, "gpu") for share in foreign if not any(item.indices for item in share.gres)
     )
     found: list[DeviceReport] = []
+    gpus = [item for item in node.gres if item.name == "gpu"]
+    is_near_one = all(len(item.sockets) == 1 for item in gpus)
     for item in node.gres:
         if item.name != "gpu":
             continue
         model, entry = _model(item.kind, settings.models)
         for _ in range(item.count):
             index = len(found)
-            is_taken = index in taken or index >= sum(i.count for i in node.gres if i.name == "gpu") - unnamed
+            is_taken = index in taken or index >= sum(i.count for i in gpus) - unnamed
             found.append(
                 DeviceReport(
                     index=index,
                     vendor=entry.vendor.lower() if entry is not None else "nvidia",
                     model=entry.id if entry is not None else model,
+                    # Devices of different sockets reach each other through the processors' link.
+                    link_group=item.sockets[0] if is_near_one else 0,
                     memory_gib=entry.device_memory_gib if entry is not None else 0.0,
                     healthy=not is_taken,
                     health_reason=text("A job of a direct user of the cluster has it") if is_taken else None,

@@ -35,6 +35,7 @@ _TEXTS = (
     "python",
     "isolation",
     "models",
+    "topology_conf",
 )
 _REQUIRED = ("shared", "users", "partition")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -76,6 +77,7 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
         models=_models(host, words["models"]),
         settle_s=read_number(host, options, "settle_s", 5.0),
         placement=placement,
+        topology_conf=words["topology_conf"],
         submit_window=read_submit_window(host, options) if placement == "engine" else None,
     )
     host.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,7 +14,12 @@ from pearlstreet.compute.engines.slurm.model import SlurmJob, SlurmNode, Submiss
 from pearlstreet.compute.engines.slurm.parsing import parse_accounts, parse_jobs, parse_nodes
 from pearlstreet.compute.engines.slurm.requests import NAMES_NODES, SUBMIT_FORMS, UPDATES_NODES
 from pearlstreet.compute.engines.slurm.tokens import TOKEN_LASTS_S, sign_token
-from pearlstreet.compute.engines.slurm.transport import NotReachedError, RejectedError, UncertainError
+from pearlstreet.compute.engines.slurm.transport import (
+    NotReachedError,
+    RejectedError,
+    UncertainError,
+    rejected,
+)
 
 TIMEOUT_S = 20.0
 UNAUTHORISED = 401
@@ -30,6 +35,8 @@ GONE = frozenset({2017, 2021})
 """Errors of Slurm for a job that is unknown or over: ESLURM_INVALID_JOB_ID, ESLURM_ALREADY_DONE."""
 NO_CONTACT = frozenset({1800, 1802, 6001})
 """Errors of slurmrestd that could not connect to slurmctld, which then has not got the request."""
+UNPARSED = "failure during parsing"
+"""What slurmrestd 22.05 says of a request that it did not send on, such as one with a gres of an unknown name."""
 REJECTED_FROM, REJECTED_TO = 2000, 4999
 """Errors by which slurmctld itself refuses a request."""
 
@@ -58,9 +65,15 @@ class RestTransport:
     def nodes(self) -> Sequence[SlurmNode]:
         return parse_nodes(self._get("nodes").get("nodes") or ())
 
+    def topology(self) -> str:
+        return ""  # neither v0.0.38 nor v0.0.42 tells it; the key topology_conf of the engine names the file
+
     def submit(self, job: Submission) -> int:
         version = self._find_version()
-        answer = self._call("POST", f"{version}/job/submit", job.user, SUBMIT_FORMS[version](job))
+        try:
+            answer = self._call("POST", f"{version}/job/submit", job.user, SUBMIT_FORMS[version](job))
+        except RejectedError as error:
+            raise rejected(str(error), job) from error
         number = answer.get("job_id")
         if not isinstance(number, int) or number <= 0:
             raise UncertainError("slurmrestd gave no job id")
@@ -142,6 +155,8 @@ class RestTransport:
             raise NotReachedError(f"{said}; {SIGNING_HINT}")
         if is_read or code in NO_CONTACT or status in (403, 502, 503, 511):
             raise NotReachedError(said)
+        if UNPARSED in said.lower():
+            raise RejectedError(said)
         if isinstance(code, int) and REJECTED_FROM <= code <= REJECTED_TO:
             raise RejectedError(said)
         raise UncertainError(said)

@@ -24,6 +24,24 @@ class RejectedError(TransportError):
     """Slurm refused the request; repeating it will not help."""
 
 
+class BadGresError(RejectedError):
+    """Slurm has no such generic resource: gres.conf, the nodes' Gres= and the engine's settings do not agree."""
+
+
+BAD_GRES = "generic resource"
+"""What Slurm says of a name that it does not have: "Invalid generic resource (gres) specification"."""
+BAD_TYPE = "node configuration is not available"
+"""What 22.05 says of a type of gpu that no node has: "Requested node configuration is not available"."""
+
+
+def rejected(said: str, job: Submission) -> RejectedError:
+    """Return the error of a job that Slurm refused with these words."""
+    words = said.lower()
+    if job.gres_per_node and (BAD_GRES in words or BAD_TYPE in words):
+        return BadGresError(said)
+    return RejectedError(said)
+
+
 class Transport(Protocol):
     """A way to reach Slurm. Any thread may call it. Every method raises TransportError."""
 
@@ -38,6 +56,10 @@ class Transport(Protocol):
 
     def nodes(self) -> Sequence[SlurmNode]:
         """Return all nodes."""
+        ...
+
+    def topology(self) -> str:
+        """Return Slurm's topology as `scontrol show topology` writes it; empty: this way to Slurm does not tell it."""
         ...
 
     def submit(self, job: Submission) -> int:

@@ -10,6 +10,7 @@ from importlib import resources
 
 from pearlstreet.base.errors import check
 from pearlstreet.compute.hardware.catalogue.accelerator import PRECISIONS, Accelerator
+from pearlstreet.compute.hardware.catalogue.mig import instance_of, is_mig, split_model
 from pearlstreet.compute.hardware.catalogue.names import ANY, exact_keys, group_keys, key
 
 
@@ -35,8 +36,11 @@ class Catalogue:
         return len(self.entries)
 
     def get(self, model_id: str) -> Accelerator | None:
-        """Return the entry with exactly that id."""
-        return self._by_id.get(model_id)
+        """Return the entry with exactly that id, or that of a MIG instance of a device (`a100-sxm-40g-mig-3g.20gb`)."""
+        found = self._by_id.get(model_id)
+        split = split_model(model_id) if found is None else None
+        whole = self._by_id.get(split[0]) if split is not None else None
+        return instance_of(whole, split[1]) if whole is not None and split is not None else found
 
     def candidates(self, name: str) -> tuple[Accelerator, ...]:
         """Return every entry that `name` may mean, likeliest first; case, spaces and dashes do not matter."""
@@ -47,7 +51,7 @@ class Catalogue:
     def find(self, name: str) -> Accelerator | None:
         """Return the entry that `name` means: an exact name, else the first of its family."""
         found = self.candidates(name)
-        return found[0] if found else None
+        return found[0] if found else (self.get(name) if is_mig(name) else None)
 
     def identify(self, name: str, memory_gib: float) -> Accelerator | None:
         """Return the entry a driver means by `name`, told apart from its sisters by the memory that it reports."""
@@ -59,11 +63,12 @@ class Catalogue:
     def matches(self, wanted: str, model: str) -> bool:
         """Return whether a device of `model` (id or vendor's name) serves a job that asks for `wanted` or `any`.
 
+        A MIG instance serves only jobs that name its profile.
         `H100` fits every H100, `H100-80G` those with 80 GB, `h100-sxm-80g` that one alone.
         """
         name = key(wanted)
         if name in ANY:
-            return True
+            return not is_mig(model)
         entry = self._by_id.get(model) or self.find(model)
         if entry is None:
             return name == key(model)

@@ -14,6 +14,7 @@ from pearlstreet.compute.hardware.health_rules import THROTTLED, XID
 from pearlstreet.compute.hardware.model import DeviceReport
 from pearlstreet.compute.hardware.probes import nvidia_smi
 from pearlstreet.compute.hardware.probes.nvidia_events import XIDS
+from pearlstreet.compute.hardware.probes.nvidia_mig import instances
 from pearlstreet.compute.hardware.probes.protocol import PciRule, Seen, Sighting, report
 
 T = TypeVar("T")
@@ -77,19 +78,20 @@ class NvidiaProbe:
         except module.NVMLError as error:
             return _no_driver(error)
         try:
-            return self._all(_Nvml(module))
+            return self._all(_Nvml(module), access)
         except _Lost as lost:
             return Sighting(problem=text("The NVIDIA driver has lost a GPU: {error}", error=str(lost)))
         finally:
             _Nvml(module).ask("nvmlShutdown")
 
-    def _all(self, nvml: _Nvml) -> Sighting:
+    def _all(self, nvml: _Nvml, access: HostAccess) -> Sighting:
         count = nvml.ask("nvmlDeviceGetCount") or 0
         devices = [self._one(nvml, index) for index in range(count)]
         addresses = {index: _address(nvml, index) for index in range(count)}
         groups = _link_groups({index: _peers(nvml, index) for index in range(count)}, addresses)
         linked = (replace(device, link_group=groups[device.index]) for device in devices)
-        return Sighting(tuple(linked), _facts(nvml))
+        shown = (part for device in linked for part in _parts(nvml, access, device))
+        return Sighting(tuple(shown), _facts(nvml))
 
     def _one(self, nvml: _Nvml, index: int) -> DeviceReport:
         try:
@@ -110,6 +112,12 @@ class NvidiaProbe:
             health_reason=reason,
             untested=self.untested_on_hardware,
         )
+
+
+def _parts(nvml: _Nvml, access: HostAccess, device: DeviceReport) -> tuple[DeviceReport, ...]:
+    """Return the MIG instances of a divided GPU, else the GPU."""
+    found = _quietly(lambda: instances(nvml, access, device), None)
+    return (device,) if found is None else found
 
 
 def _no_driver(error: Exception) -> Sighting:
