@@ -134,7 +134,7 @@ class LivePlanner:
     """Values that the plan of the next cycle reuses."""
     node_table: NodeTable = field(default_factory=NodeTable)
     """Columns of the nodes, reused by the next cycle."""
-    node_rows: dict[str, _KnownNode] = field(default_factory=dict)
+    known_nodes: KnownNodes = field(default_factory=lambda: KnownNodes())
     """Rows of the nodes as the last cycle read them."""
 
     def cycle(self, store: Store) -> bool:
@@ -280,7 +280,9 @@ class LivePlanner:
         builder = SnapshotBuilder(lambda model: float(state.rates[model].pflops), self.node_table)
         # A node that is missing temporarily offers nothing, but what runs there counts for quotas and shares.
         in_use = {task.node for attempt in state.running for task in attempt.tasks}
-        rows = self._node_rows([node for node in state.nodes if node.present or node.report.name in in_use])
+        rows = self.known_nodes.rows(
+            [node for node in state.nodes if node.present or node.report.name in in_use]
+        )
         builder.set_nodes(with_devices_in_use(rows, state.running))
         for job in state.waiting:
             builder.add_waiting(job)
@@ -294,18 +296,6 @@ class LivePlanner:
         builder.set_prices(state.prices)
         return builder.build(store.clock.now_us(), self.revision)
 
-    def _node_rows(self, nodes: Sequence[Node]) -> list[NodeRow]:
-        """Return the planner's rows of nodes; a node that did not change keeps the row it had."""
-        known, self.node_rows = self.node_rows, {}
-        for node in nodes:
-            name, state = node.report.name, (node.schedulable, node.engine)
-            found = known.get(name)
-            if found is None or found.report is not node.report or found.state != state:
-                row = node_row(node.report, schedulable=node.schedulable, domain=node.engine)
-                found = _KnownNode(node.report, state, row)
-            self.node_rows[name] = found
-        return [found.row for found in self.node_rows.values()]
-
 
 class _KnownNode(NamedTuple):
     """The row of a node, and what it was made from."""
@@ -314,6 +304,25 @@ class _KnownNode(NamedTuple):
     state: tuple[bool, str]
     """Whether it is schedulable, and its engine."""
     row: NodeRow
+
+
+class KnownNodes:
+    """Rows of the nodes as the last cycle read them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _KnownNode] = {}
+
+    def rows(self, nodes: Sequence[Node]) -> list[NodeRow]:
+        """Return the planner's rows of nodes; a node that did not change keeps the row it had."""
+        known, self._known = self._known, {}
+        for node in nodes:
+            report, state = node.report, (node.schedulable, node.engine)
+            found = known.get(report.name)
+            if found is None or found.report is not report or found.state != state:
+                row = node_row(report, schedulable=node.schedulable, domain=node.engine)
+                found = _KnownNode(report, state, row)
+            self._known[report.name] = found
+        return [found.row for found in self._known.values()]
 
 
 def _window_size(nodes: Sequence[Node]) -> int:

@@ -11,8 +11,9 @@ import numpy as np
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import text
-from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
+from pearlstreet.compute.pool.slices import FULL_BP
 from pearlstreet.compute.scheduling.model import (
+    I64,
     NO_LIMIT,
     UNKNOWN_US,
     Accounts,
@@ -160,6 +161,7 @@ class SnapshotBuilder:
         arrays, requests = _Index(), _Index()
         users, queues = _Index(), _Index()
         names = _Names(orgs, projects, arrays, requests, users, queues)
+        self._table.forget_ended(self._running.keys())
         running = _running(list(self._running.values()), nodes, self._table, gflops, names)
         waiting = _waiting(list(self._waiting.values()), names)
         reservations = _reservations(self._reservations, nodes, orgs, projects)
@@ -215,30 +217,8 @@ def _running(
     rows: list[RunningAttempt], nodes: Nodes, table: NodeTable, gflops: Any, names: _Names
 ) -> Running:
     """Return the columns of running attempts and subtract them from the free arrays of `nodes`. Use on missing nodes is ignored."""
-    node_of, position_of = table.number, table.positions
-    memory_of = nodes.device_memory_total.tolist()
-    tasks: list[tuple[int, int, int, int]] = []
-    devices: list[tuple[int, int, int, int, int, int]] = []
-    for a, row in enumerate(rows):
-        for task in row.tasks:
-            n = node_of.get(task.node)
-            if n is None:
-                continue
-            tasks.append((a, n, task.cpu_milli, task.memory_mib))
-            for use in task.devices:
-                d = position_of[n].get(use.index)
-                if d is None:
-                    continue
-                if use.memory_mib is None and use.compute_bp is None:  # a whole device, as most are
-                    devices.append((a, n, d, memory_of[n][d], FULL_BP, FULL_BP))
-                    continue
-                total = Share(memory_of[n][d], FULL_BP)
-                share = Share(
-                    total.memory_mib if use.memory_mib is None else use.memory_mib,
-                    FULL_BP if use.compute_bp is None else use.compute_bp,
-                )
-                devices.append((a, n, d, share.memory_mib, share.compute_bp, card_bp(share, total)))
-    held = split_columns(columns_of(Running, "T"), tasks) | split_columns(columns_of(Running, "V"), devices)
+    found = [table.held_by(row) for row in rows]
+    held = _joined("T", [tasks for tasks, _ in found]) | _joined("V", [devices for _, devices in found])
     at = held["device_node"], held["device_position"]
     np.subtract.at(nodes.cpu_free, held["task_node"], held["task_cpu"])
     np.subtract.at(nodes.memory_free, held["task_node"], held["task_memory"])
@@ -247,7 +227,7 @@ def _running(
     for free in (nodes.cpu_free, nodes.memory_free, nodes.device_memory_free, nodes.device_compute_free):
         np.maximum(free, 0, out=free)  # what shrank under its jobs offers nothing; it must not stop the rest
     used = np.zeros((3, len(rows)), dtype=np.int64)
-    if devices:
+    if len(held["device_attempt"]):
         model = nodes.device_model[at]
         np.add.at(used[0], held["device_attempt"], gflops[model] * held["device_card_bp"] // FULL_BP)
     np.add.at(used[1], held["task_attempt"], held["task_cpu"])
@@ -261,6 +241,15 @@ def _running(
         }, gflops=used[0], cpu=used[1], memory=used[2]),
         **held,
     )  # fmt: skip
+
+
+def _joined(axis: str, parts: Sequence[I64]) -> dict[str, Any]:
+    """Return the columns of an axis from a table for each attempt, which has all of them but the attempt's number."""
+    owner, *columns = columns_of(Running, axis)
+    table = np.concatenate(parts or [np.zeros((0, len(columns)), dtype=np.int64)]).T
+    counts = np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))
+    found = {owner.name: np.repeat(np.arange(len(parts)), counts).astype(owner.dtype)}
+    return found | {column.name: table[n].astype(column.dtype) for n, column in enumerate(columns)}
 
 
 def split_columns(columns: Sequence[Column], rows: Sequence[tuple[int, ...]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from itertools import chain
 from operator import attrgetter
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pearlstreet.compute.pool.slices import FULL_BP
+from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp
 from pearlstreet.compute.scheduling.model import I64, Nodes
-from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf
+from pearlstreet.compute.scheduling.rows import NodeRow, PflopsOf, RunningAttempt, TaskUse
 
 GFLOPS_PER_PFLOPS = 1_000_000
 _FREE = ("cpu_free", "memory_free", "device_memory_free", "device_compute_free")
@@ -31,6 +31,7 @@ class NodeTable:
         self._gflops: I64 = np.zeros(0, dtype=np.int64)
         self.positions: list[dict[int, int]] = []
         """Position of each device in its node, by the engine's number: one table a node."""
+        self._held: dict[str, tuple[tuple[TaskUse, ...], I64, I64]] = {}
         self.number: dict[str, int] = {}
         """Index of each node by name."""
 
@@ -48,6 +49,12 @@ class NodeTable:
             old, new = getattr(before, field.name), getattr(nodes, field.name)
             same[field.name] = old if field.name != "names" and np.array_equal(old, new) else new
         self._nodes = nodes = Nodes(**same)
+        if (
+            nodes.names != before.names
+            or nodes.device_index is not before.device_index
+            or nodes.device_memory_total is not before.device_memory_total
+        ):
+            self._held.clear()
         self.models = self.models if models == self.models else models
         self.domains = domains
         self.number = {name: n for n, name in enumerate(nodes.names)}
@@ -56,6 +63,43 @@ class NodeTable:
                 {index: position for position, index in enumerate(row) if index >= 0}
                 for row in nodes.device_index.tolist()
             ]
+
+    def held_by(self, attempt: RunningAttempt) -> tuple[I64, I64]:
+        """Return what an attempt holds: rows of the tables of tasks and of devices, without the attempt's number.
+
+        Tasks on missing nodes and devices that no node has are left out. A placement seen before is not resolved again.
+        """
+        known = self._held.get(attempt.id)
+        if known is None or known[0] is not attempt.tasks:
+            known = self._held[attempt.id] = attempt.tasks, *self._resolve(attempt.tasks)
+        return known[1:]
+
+    def forget_ended(self, running: Collection[str]) -> None:
+        """Forget what attempts held that do not run any more."""
+        if len(self._held) > 2 * len(running) + 64:
+            self._held = {name: known for name, known in self._held.items() if name in running}
+
+    def _resolve(self, tasks_of: tuple[TaskUse, ...]) -> tuple[I64, I64]:
+        total_of, tasks, devices = self._nodes.device_memory_total, [], []
+        for task in tasks_of:
+            n = self.number.get(task.node)
+            if n is None:
+                continue
+            tasks.append((n, task.cpu_milli, task.memory_mib))
+            for use in task.devices:
+                d = self.positions[n].get(use.index)
+                if d is None:
+                    continue
+                total = Share(int(total_of[n, d]), FULL_BP)
+                share = Share(
+                    total.memory_mib if use.memory_mib is None else use.memory_mib,
+                    FULL_BP if use.compute_bp is None else use.compute_bp,
+                )
+                devices.append((n, d, share.memory_mib, share.compute_bp, card_bp(share, total)))
+        return (
+            np.array(tasks, dtype=np.int64).reshape(-1, 3),
+            np.array(devices, dtype=np.int64).reshape(-1, 5),
+        )
 
     def gflops(self, pflops_of: PflopsOf) -> I64:
         """Return the normalised compute of a card of each model."""
