@@ -409,7 +409,11 @@ def _attempt(row: results.Attempt) -> tuple[object, ...]:
     shown = nodes[0] if len(nodes) == 1 else f"{nodes[0]} … ({len(nodes)})"
     ended = row["stop_reason"] if row["stop_reason"] in ("resized", "preempted") else row["end_reason"]
     lost = None if row["lost_s"] is None else format_duration(row["lost_s"])
-    place = (row["engine"], shown, row["wall"])
+    wall = row["wall"]
+    if row["sharing"] not in (None, "none"):
+        kept = _sharing(row["sharing"])
+        wall = f"{wall}, {kept}" if wall else kept
+    place = (row["engine"], shown, wall)
     return row["number"], row["state"], row["tasks"], *place, ended, row["exit_code"], lost
 
 
@@ -476,6 +480,8 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
             tasks=here["tasks"],
             model=here["model"] or "CPU",
         )
+        if here["sharing"] not in (None, "none"):
+            place += "; " + _sharing(here["sharing"])
         out.print(place, markup=False, style="dim")
         if here["backfilled"]:
             out.print(say("It passed jobs ahead of it that could not start yet"), style="dim")
@@ -494,6 +500,13 @@ def why(job_id: JobArg, as_json: Json = False) -> None:
         else:
             shown = say("Likely start: {likely} (between {earliest} and {latest})", **times)
         out.print(shown, style="dim")
+
+
+def _sharing(sharing: str) -> str:
+    """Return how accelerators are shared, in words."""
+    from pearlstreet.compute.hardware.sharing import sharing_label
+
+    return sharing_label(sharing).render(language())
 
 
 def _alternatives(chosen: results.Chosen) -> None:

@@ -114,6 +114,7 @@ class Attempt(TypedDict):
     tasks: int
     why_here: str | None
     wall: str | None
+    sharing: Literal["exclusive", "mig", "mps", "time_slice", "none"] | None
     placed: str
     started: str | None
     ended: str | None
@@ -654,6 +655,7 @@ class Here(TypedDict):
 
     why: str | None
     engine: str
+    sharing: Literal["exclusive", "mig", "mps", "time_slice", "none"] | None
     model: str
     nodes: list[str]
     tasks: int

@@ -16,7 +16,7 @@ from pearlstreet.energy.tables import energy_measured
 from pearlstreet.energy.use import Basis, Watts, watts
 from pearlstreet.ledger.book import chunks
 from pearlstreet.ledger.invoices.energy import EnergyUse, Stretch, stretches
-from pearlstreet.ledger.model import Unit
+from pearlstreet.ledger.model import Unit, model_of
 from pearlstreet.ledger.statement import Line
 from pearlstreet.ledger.tables import charges
 from pearlstreet.store.core import Store, Tx
@@ -75,7 +75,7 @@ def reckoned(tx: Tx, billed: Sequence[Stretch]) -> Sequence[tuple[Stretch, Watts
         core_mw = held.core.milliwatts if held is not None and held.core is not None else None
         is_card = one.unit is Unit.CARD_BP
         drawn = watts(
-            one.resource.partition("/")[2],
+            model_of(one.resource),
             one.amount if is_card else 0,
             0 if is_card else one.amount,
             device_w=measured.get(one.attempt_id),
@@ -117,7 +117,7 @@ class Total:
         self.missing |= set(seen.missing)
         if drawn is None:
             if stretch.unit is Unit.CARD_BP:
-                self.unrated.add(stretch.resource.partition("/")[2])
+                self.unrated.add(model_of(stretch.resource))
             else:
                 self.cores = True
             return

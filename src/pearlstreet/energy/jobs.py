@@ -15,7 +15,7 @@ from pearlstreet.compute.jobs.views import find_job
 from pearlstreet.energy.books import Total, reckoned
 from pearlstreet.energy.use import Basis
 from pearlstreet.ledger.invoices.energy import EnergyUse, Stretch
-from pearlstreet.ledger.model import Unit
+from pearlstreet.ledger.model import Unit, model_of
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 
@@ -71,7 +71,7 @@ def energy_of_attempts(tx: Tx, job_id: str, which: sa.ColumnElement[bool]) -> Jo
         listed.append(
             AttemptEnergy(
                 stretch.attempt_id,
-                stretch.resource.partition("/")[2],
+                model_of(stretch.resource),
                 stretch.start_us,
                 stretch.end_us,
                 drawn.basis if drawn else Basis.UNKNOWN,

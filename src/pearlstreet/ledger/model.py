@@ -31,9 +31,14 @@ class Unit(StrEnum):
         return self is not Unit.TOKENS
 
 
+def model_of(resource: str) -> str:
+    """Return the model of a device in the name of a resource: `accelerator/t4/mps` → t4."""
+    return resource.partition("/")[2].partition("/")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """An amount of a resource to be held: `accelerator/<catalogue id>`, `cpu`, `memory` or `storage`."""
+    """An amount of a resource to be held: `accelerator/<catalogue id>` (with `/mps` or `/time_slice` where priced apart), `cpu`, `memory` or `storage`."""
 
     resource: str
     unit: Unit

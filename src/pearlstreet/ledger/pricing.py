@@ -48,11 +48,11 @@ class PriceVersion:
     def find(self, resource: str, unit: Unit, pflops: float | None) -> PriceRule | None:
         """Return the rule for a resource, or None: its own rule, else that of its kind (`/*`).
 
+        A resource may say how a device is shared (`accelerator/t4/mps`); without a rule for that the device's rule holds.
         A rule per PFLOPS·h takes precedence over the other rules of the same resource if `pflops` is known.
         """
         fitting = [rule for rule in self.rules if rule.rule_kind.unit is unit]
-        wildcard = resource.split("/", 1)[0] + "/*"
-        for wanted in (resource, wildcard):
+        for wanted in _names(resource):
             named = [rule for rule in fitting if rule.resource == wanted]
             by_compute = [rule for rule in named if rule.kind == "pflops_hour"]
             if by_compute and pflops:
@@ -73,6 +73,14 @@ class PriceVersion:
                 hint=text("Add a rule for it, or for its kind, and publish the list"),
             )
         return rule
+
+
+def _names(resource: str) -> tuple[str, ...]:
+    """Return the names under which a rule for a resource is looked up, the most special first."""
+    family, _, rest = resource.partition("/")
+    model, _, sharing = rest.partition("/")
+    apart = (resource, f"{family}/*/{sharing}") if sharing else ()
+    return (*apart, f"{family}/{model}" if model else family, f"{family}/*")
 
 
 def price_of(rule: PriceRule, used: Slice) -> Fraction:

@@ -127,6 +127,9 @@ class AttemptOut(Out):
     """Number of tasks in this attempt; it differs between the attempts of an elastic job."""
     why_here: str | None
     wall: str | None
+    sharing: Literal["exclusive", "mig", "mps", "time_slice", "none"] | None
+    """How its accelerators are kept apart from other jobs: whole, MIG instances, shares held by MPS, or shares that take turns
+    and are only counted; `none` without accelerators, null: not recorded."""
     placed: Time
     started: Time | None
     ended: Time | None
@@ -183,6 +186,7 @@ class HereOut(Out):
 
     why: str | None
     engine: str
+    sharing: Literal["exclusive", "mig", "mps", "time_slice", "none"] | None
     model: str
     nodes: list[str]
     tasks: int
@@ -394,6 +398,7 @@ def _here(here: PlacementView, language: str) -> dict[str, object]:
     return {
         "why": words(here.why, language),
         "engine": here.engine,
+        "sharing": here.sharing or None,
         "model": here.model,
         "nodes": list(here.nodes),
         "tasks": here.tasks,
@@ -454,6 +459,7 @@ def _attempt_out(row: Mapping[str, Any], language: str) -> dict[str, object]:
         "tasks": len(row["placement"]["tasks"]),
         "why_here": from_json(why_here).render(language) if why_here else None,
         "wall": row["wall"],
+        "sharing": row["usage"].get("sharing") or None,
         "placed": time_of(row["placed_us"]),
         "started": time_of(row["started_us"]),
         "ended": time_of(row["ended_us"]),

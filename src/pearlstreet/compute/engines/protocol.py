@@ -21,6 +21,7 @@ from pearlstreet.compute.engines.staging.model import RestoredEntry, StagerRepor
 from pearlstreet.compute.hardware.isolation import Isolation as Isolation
 from pearlstreet.compute.hardware.model import DeviceReport as DeviceReport
 from pearlstreet.compute.hardware.model import NodeReport as NodeReport
+from pearlstreet.compute.hardware.sharing import Sharing
 from pearlstreet.objects.model import BlobReference
 
 
@@ -299,6 +300,8 @@ class Capabilities:
     """Whether attempts can have a container image as their root, and whether its node can fetch one."""
     fractions: bool = False
     """Whether shares of a device are enforced and not merely counted."""
+    sharing: Sharing = "time_slice"
+    """How tasks with shares of one device are kept apart: `mps`, or `time_slice` where shares are only counted."""
     multi_node: bool = False
     stager: bool = False
     """Whether a stager runs on its machines, so that outputs and checkpoints need not be read through the center."""

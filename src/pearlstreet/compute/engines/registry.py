@@ -56,6 +56,7 @@ _OURS = (
         {
             "reserve_cpus": "CPU cores of this machine that jobs do not get; default: the setting of that name.",
             "reserve_memory_gib": "Memory in GiB that jobs do not get; default: the setting of that name.",
+            "mps_pipe": "Folder of the pipes of CUDA's MPS control daemon, such as `/tmp/nvidia-mps`: shares of devices are then enforced by MPS. Jobs reach the daemon, and a fault of one can end others on the device. Default: none.",
             **PLACEMENT_OPTION,
         },
     ),

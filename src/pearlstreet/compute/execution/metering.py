@@ -7,7 +7,7 @@ the engine reports.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import sqlalchemy as sa
@@ -18,7 +18,9 @@ from pearlstreet.base.text import Text, text
 from pearlstreet.compute.execution.fair_use import add_use
 from pearlstreet.compute.execution.model import INTERRUPTING_STOP_REASONS
 from pearlstreet.compute.execution.tables import attempts
+from pearlstreet.compute.hardware.catalogue.mig import is_mig
 from pearlstreet.compute.hardware.normalise import NormalisedRate
+from pearlstreet.compute.hardware.sharing import PRICED_APART
 from pearlstreet.compute.pool.inventory import Node
 from pearlstreet.compute.pool.slices import FULL_BP, Share, card_bp, device_total
 from pearlstreet.compute.scheduling.plan import Placement
@@ -51,12 +53,16 @@ class AttemptUsage:
     pflops_basis: str
     pace: float = 1.0
     """Speed of its work as a multiple of real time; other than 1 only in simulations."""
+    sharing: str = ""
+    """How it holds its accelerators apart from other jobs (`hardware/sharing.py`); empty: not recorded."""
+    is_priced_apart: bool = False
+    """Whether its price list has rules for that kind of sharing."""
 
     def demands(self) -> list[Demand]:
         """Return the priced resources."""
         found = []
         if self.card_bp:
-            resource = f"accelerator/{self.model}"
+            resource = f"accelerator/{self.model}" + (f"/{self.sharing}" if self.is_priced_apart else "")
             found.append(Demand(resource, Unit.CARD_BP, self.card_bp, self.pflops_per_card))
         if self.cpu_milli:
             found.append(Demand("cpu", Unit.CPU_MILLI, self.cpu_milli))
@@ -81,8 +87,11 @@ def usage_of(
     memory_mib: int,
     rates: Mapping[str, NormalisedRate],
     nodes: Mapping[str, Node],
+    of_shares: str = "time_slice",
 ) -> AttemptUsage:
     """Return the resources of a placement whose tasks each have `cpu_milli` and `memory_mib`.
+
+    `of_shares`: how its engine keeps shares of one device apart.
 
     A fraction of a device counts as the larger of its shares of memory and compute.
     """
@@ -103,7 +112,24 @@ def usage_of(
         memory_mib=memory_mib * len(placement.tasks),
         pflops_per_card=float(rate.pflops) if rate is not None and rate.pflops else None,
         pflops_basis=rate.basis.value if rate is not None else "unknown",
+        sharing=_sharing(placement, of_shares),
     )
+
+
+def _sharing(placement: Placement, of_shares: str) -> str:
+    given = [device for task in placement.tasks for device in task.devices]
+    if not given:
+        return "none"
+    if any(not device.whole for device in given):
+        return of_shares
+    return "mig" if is_mig(placement.model) else "exclusive"
+
+
+def priced_apart(tx: Tx, price_version_id: str, usage: AttemptUsage) -> AttemptUsage:
+    """Return the usage, marked if the price list has rules for its kind of sharing (`accelerator/*/mps`)."""
+    ending = f"/{usage.sharing}"
+    rules = prices(tx, price_version_id).rules if usage.sharing in PRICED_APART else ()
+    return replace(usage, is_priced_apart=any(rule.resource.endswith(ending) for rule in rules))
 
 
 def rate_of(tx: Tx, price_version_id: str, usage: AttemptUsage) -> Money:

@@ -262,6 +262,8 @@ class PlacementView:
 
     why: Text | None
     engine: str
+    sharing: str
+    """How its accelerators are kept apart from other jobs (`hardware/sharing.py`); empty: not recorded."""
     model: str
     nodes: Sequence[str]
     tasks: int
@@ -369,6 +371,7 @@ def _here(attempt: Row, why: Text | None) -> PlacementView:
     return PlacementView(
         why=why,
         engine=attempt["engine"],
+        sharing=attempt["usage"].get("sharing", ""),
         model=placement["model"],
         nodes=list(dict.fromkeys(task["node"] for task in placement["tasks"])),
         tasks=len(placement["tasks"]),

@@ -19,7 +19,7 @@ from pearlstreet.base.money import Money
 from pearlstreet.base.text import Text, plural, text
 from pearlstreet.compute.execution.lifecycle import place_attempt, request_stop
 from pearlstreet.compute.execution.limits import time_left_s
-from pearlstreet.compute.execution.metering import hold_amount, rate_of, usage_of
+from pearlstreet.compute.execution.metering import hold_amount, priced_apart, rate_of, usage_of
 from pearlstreet.compute.execution.model import LIVE_ATTEMPT, AttemptState, StopReason
 from pearlstreet.compute.execution.new_attempt import NewAttempt
 from pearlstreet.compute.execution.owners import Owners, owner_of
@@ -103,6 +103,8 @@ class Applier:
     """Owners of the attempts that it stops, by kind."""
     self_placing: Mapping[str, int | None] = field(default_factory=dict)
     """Engine that chooses nodes or devices itself → maximum number of attempts that may wait there for machines (None: any)."""
+    sharing: Mapping[str, str] = field(default_factory=dict)
+    """Engine → how it keeps shares of one device apart."""
     held: dict[tuple[str, int | None], Sequence[tuple[str, int, int]]] = field(default_factory=dict)
     """Live attempt (id; start, if its engine chooses its node) → (node, cpu_milli, memory_mib) of its tasks, parsed once."""
     token: str = ""
@@ -236,8 +238,10 @@ class Applier:
     ) -> bool:
         attempt_id = tx.new_id("att")
         engine = context.nodes[placement.tasks[0].node].engine
-        usage = usage_of(placement, ask.cpu_milli, ask.memory_mib, context.rates, context.nodes)
+        shares = self.sharing.get(engine, "time_slice")
+        usage = usage_of(placement, ask.cpu_milli, ask.memory_mib, context.rates, context.nodes, shares)
         usage = replace(usage, pace=self.paces.get(engine, 1.0))
+        usage = priced_apart(tx, row["price_version_id"], usage)
         rate = rate_of(tx, row["price_version_id"], usage)
         limit_s = time_left_s(ask.time_limit_s, _last_attempt(tx, row, ask))
         rate = rate if row["billed"] else Money(0)

@@ -68,7 +68,8 @@ def plan_loop(runtime: QueueingRuntime, owners: Owners) -> Loop:
     abilities = {name: engine.capabilities() for name, engine in runtime.engines.items()}
     paces = {name: can.pace for name, can in abilities.items()}
     self_placing = {name: can.submit_window for name, can in abilities.items() if can.placement != "device"}
-    applier = Applier(runtime.settings, paces, owners, self_placing)
+    sharing = {name: can.sharing for name, can in abilities.items()}
+    applier = Applier(runtime.settings, paces, owners, self_placing, sharing)
     lanes = lanes_of(owners)
     planner = LivePlanner(
         runtime, applier, runtime.pace, lanes, live=LiveAttempts(self_placing.keys(), lanes)

@@ -15,6 +15,7 @@ from pearlstreet.base.text import Text, from_json, plural, text
 from pearlstreet.charts.lines import Series, lines
 from pearlstreet.compute.engines.protocol import CheckpointEntry
 from pearlstreet.compute.engines.shells import ShellOrder
+from pearlstreet.compute.hardware.sharing import sharing_label
 from pearlstreet.compute.scheduling.explain import WHY_NOT
 from pearlstreet.console import stored_files
 from pearlstreet.console.bulk_actions import act_on_each
@@ -127,6 +128,7 @@ def show_one(request: PageRequest, jobs: JobsService, shells: ShellsService) -> 
             "timeline": jobs.timeline(request.actor, job_id),
             "attempts": [_attempt(attempt) for attempt in attempts],
             "why_not": WHY_NOT,
+            "sharing_label": sharing_label,
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
             "artefact_count": len(artefacts),
             "checkpoints": _checkpoints(request, jobs),
@@ -235,6 +237,7 @@ def _attempt(row: Mapping[str, Any]) -> dict[str, object]:
         "tasks": len(row["placement"]["tasks"]),
         "next_tasks": row["placement"].get(NEXT_TASKS),
         "chosen": row["placement"].get("chosen"),
+        "sharing": row["usage"].get("sharing", ""),
         "why_here": from_json(row["why_here"]) if row["why_here"] else None,
         "message": from_json(row["message"]) if row["message"] else None,
     }

@@ -121,6 +121,11 @@ class Invoice:
 def resource_label(resource: str) -> Text:
     """Return the name of a resource for users: `accelerator/t4` → Accelerator T4."""
     family, _, model = resource.partition("/")
+    model, _, sharing = model.partition("/")
+    if family == "accelerator" and sharing == "mps":
+        return text("Accelerator {model}, share by MPS", model=model.upper())
+    if family == "accelerator" and sharing == "time_slice":
+        return text("Accelerator {model}, time slice", model=model.upper())
     if family == "accelerator":
         return text("Accelerator {model}", model=model.upper())
     known = {"cpu": text("CPU"), "memory": text("Memory"), "storage": text("Storage")}

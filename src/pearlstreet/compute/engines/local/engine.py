@@ -19,7 +19,16 @@ from pearlstreet.base.outcome import Done, Outcome, Refused, Retry, Unknown
 from pearlstreet.base.text import Text, text
 from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.checks import EngineCheck
-from pearlstreet.compute.engines.local import checkpoints, clearing, images, reading, reports, shells, stager
+from pearlstreet.compute.engines.local import (
+    checkpoints,
+    clearing,
+    images,
+    mps,
+    reading,
+    reports,
+    shells,
+    stager,
+)
 from pearlstreet.compute.engines.local.changes import Changes
 from pearlstreet.compute.engines.local.checks import local_checks
 from pearlstreet.compute.engines.local.detect import (
@@ -99,6 +108,9 @@ class LocalEngine:
         self._folders = Folders(root.absolute())
         self._clock, self._probe, self._policy = clock, probe, policy
         self._name, self._node_name, self._reserve = name, node_name, reserve
+        self._has_mps = mps.daemon_runs(policy.mps_pipe)
+        if not self._has_mps:
+            self._policy = replace(policy, mps_pipe="")
         self._basis = look_at_basis()
         self._walls = detect(policy, self._folders.root, self._basis)
         refuse_weaker(self._walls, policy.minimum)
@@ -131,6 +143,8 @@ class LocalEngine:
     def capabilities(self) -> Capabilities:
         return Capabilities(
             images=self._walls.sandbox == "bubblewrap" and self._can_fetch_images,
+            fractions=self._has_mps,
+            sharing="mps" if self._has_mps else "time_slice",
             stager=True,
             shells=True,
             services=True,
@@ -225,6 +239,10 @@ class LocalEngine:
         free = shutil.disk_usage(self._folders.root).free
         if free < self._policy.min_free_gib * GIB:
             return Retry(DISK_RETRY_S, _disk_full())
+        shared = any(mps.is_shared(task.devices) for task in order.tasks)
+        if shared and self._has_mps and not mps.daemon_runs(self._policy.mps_pipe):
+            # Without the daemon the share would not be enforced, as its job was told.
+            return Retry(DISK_RETRY_S, text("The control daemon of CUDA MPS does not run"))
         order = checkpoints.with_checkpoint(order, self._folders)
         if not is_open(order):
             return self._write_order(order, node, walls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pearlstreet.compute.engines.host import EngineHost, Options, read_number, read_placement
+from pearlstreet.compute.engines.host import EngineHost, Options, read_number, read_placement, read_text
 from pearlstreet.compute.engines.local.engine import PLACEMENTS, LocalEngine
 from pearlstreet.compute.engines.local.policy import Reserve, SandboxPolicy
 from pearlstreet.compute.hardware.access import LocalHost
@@ -30,5 +30,9 @@ def make_local(host: EngineHost, options: Options) -> LocalEngine:
             memory_gib=read_number(host, options, "reserve_memory_gib", 0),
         ),
         placement=read_placement(host, options, PLACEMENTS, "device"),
-        policy=SandboxPolicy(minimum=host.minimum_isolation, hidden=(str(host.data),)),
+        policy=SandboxPolicy(
+            minimum=host.minimum_isolation,
+            hidden=(str(host.data),),
+            mps_pipe=read_text(host, options, "mps_pipe"),
+        ),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from pearlstreet.base.outcome import Refused
 from pearlstreet.base.text import text
 from pearlstreet.base.units import GIB
-from pearlstreet.compute.engines.local import bubblewrap, devices, images
+from pearlstreet.compute.engines.local import bubblewrap, devices, images, mps
 from pearlstreet.compute.engines.local.folders import INSIDE, Folders, seen_at
 from pearlstreet.compute.engines.local.policy import SandboxPolicy, Walls, python_prefixes
 from pearlstreet.compute.engines.local.supervisor import files
@@ -114,7 +114,9 @@ def make_plan(
     libraries = {
         path: None for task in order.tasks for path in devices.libraries_of(task.devices, node.devices)
     }
-    shown = [*(() if order.image else python_prefixes()), *policy.read_only, *libraries]
+    uses_mps = bool(policy.mps_pipe) and any(mps.is_shared(task.devices) for task in order.tasks)
+    pipes = [policy.mps_pipe] if uses_mps else []
+    shown = [*(() if order.image else python_prefixes()), *policy.read_only, *libraries, *pipes]
     read_only = [
         path
         for path in _present(shown)
@@ -157,7 +159,10 @@ def make_plan(
         "readable": [*bubblewrap.SYSTEM, *bubblewrap.ETC, *bubblewrap.NAMES, "/proc", *read_only]
         + (["/sys"] if every_node else [])
         + [mount.source for mount in order.mounts if not mount.writable],
-        "writable": [str(folder / name) for name in ("work", "outputs", "home", "tmp", "user-metrics")]
+        "writable": [
+            *(str(folder / name) for name in ("work", "outputs", "home", "tmp", "user-metrics")),
+            *pipes,
+        ]
         + (["/dev/shm"] if walls.own_memory else [])  # noqa: S108
         + ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", *every_node]
         + [mount.source for mount in order.mounts if mount.writable],
@@ -276,6 +281,7 @@ def _task(
         "variables": task_variables(
             order, task, node, seen_at(folder, task.rank, inside=inside), port=port, inside=inside
         )
+        | mps.variables(task.devices, node.devices, policy.mps_pipe)
         | {f"PEARL_PORT_{name.upper()}": str(number) for name, number in ports[task.rank].items()},
         "endpoints": [
             [name, f"unix:{folder}/{files.PORTS}/{task.rank}.{name}.sock"] for name in ports[task.rank]

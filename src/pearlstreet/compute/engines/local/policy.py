@@ -32,6 +32,8 @@ class SandboxPolicy:
     """Additional folders of the host that every job may read, such as /opt/rocm."""
     hidden: tuple[str, ...] = ()
     """Folders hidden from every job even inside a visible folder, such as the server's data."""
+    mps_pipe: str = ""
+    """Folder of the pipes of a control daemon of CUDA MPS, which tasks with shares of a device may then reach; empty: none."""
     min_free_gib: float = 0.25
     """Free space on the engine's disk below which no attempt starts."""
 
