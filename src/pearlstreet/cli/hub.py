@@ -10,7 +10,9 @@ import typer
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_bytes
+from pearlstreet.cli import hub_archives
 from pearlstreet.cli.accounts import Json, Yes
+from pearlstreet.cli.hub_archives import Repo
 from pearlstreet.cli.output import confirm, done, facts, out, say, show_json, show_lines, table, time_cell
 from pearlstreet.cli.profile import client
 from pearlstreet.client.profile import signed_in
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from pearlstreet.client import results
 
 hub = typer.Typer(help="Models and data sets: list, upload, download, share.", no_args_is_help=True)
-NAME_HELP = "organisation/name, datasets/organisation/name; @REVISION may follow"
-Repo = Annotated[str, typer.Argument(help=NAME_HELP, metavar="REPO")]
 User = Annotated[str, typer.Argument(help="Name of a user")]
 KINDS = ("model", "dataset", "recipe")
 RATINGS = {
@@ -49,6 +49,7 @@ DECISIONS = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    hub_archives.add_to(hub)
     app.add_typer(hub, name="hub")
 
 

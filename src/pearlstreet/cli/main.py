@@ -58,8 +58,8 @@ _LISTED: dict[str, tuple[str, ...]] = {
 loads only its own module: building all of them takes longer than running one."""
 HELPERS = frozenset(
     (
-        "browser", "current_org", "following", "helping", "main", "offers_table", "output", "parallel_replay", "profile",
-        "reference", "usage_errors",
+        "browser", "current_org", "following", "helping", "hub_archives", "main", "offers_table", "output",
+        "parallel_replay", "profile", "reference", "usage_errors",
     )
 )  # fmt: skip
 """Modules of this package without commands."""

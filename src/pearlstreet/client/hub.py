@@ -6,17 +6,20 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from pearlstreet.base.errors import InvalidInput, NotFound, Problem
 from pearlstreet.base.text import text
 from pearlstreet.client.noun import Noun, Rows, at, given
 
 if TYPE_CHECKING:
+    import httpx
+
     from pearlstreet.client import results
 
 HF = "/hf"
@@ -182,29 +185,41 @@ class Repositories(Noun):
         progress: Progress = lambda path, size_bytes: None,
     ) -> str:
         """Commit a file, or all files of a folder, on a branch; returns the commit's id. Raises NotFound without a file."""
-        repo = RepoName.parse(repository)
         sent = _local_files(source, into.strip("/"))
         if not sent:
             raise NotFound(text("There is no file to send at {path}", path=str(source)))
+        groups = (sent[start : start + BATCH] for start in range(0, len(sent), BATCH))
+        title = title or f"Upload {source.resolve().name}"
+        return self.upload_groups(repository, groups, title=title, progress=progress)
+
+    def upload_groups(
+        self,
+        repository: str,
+        groups: Iterable[Sequence[tuple[str, Path]]],
+        *,
+        title: str,
+        progress: Progress = lambda path, size_bytes: None,
+    ) -> str:
+        """Commit files, each given by its path in the repository and its place; returns the commit's id.
+
+        A group is sent before the next one is asked for, so its files may be deleted then.
+        """
+        repo = RepoName.parse(repository)
         lines: Rows[Mapping[str, Any]] = []
-        large: Rows[tuple[str, Path, str, int]] = []
         inline_bytes = 0
-        for path, file in sent:
-            content = _inline(path, file) if inline_bytes < INLINE_TOTAL_BYTES_MAX else None
-            if content is None:
-                large.append((path, file, *_digest(file)))
-                continue
-            inline_bytes += len(content)
-            value = {"path": path, "content": base64.b64encode(content).decode(), "encoding": "base64"}
-            lines.append({"key": "file", "value": value})
-            progress(path, len(content))
-        for start in range(0, len(large), BATCH):
-            self._send_large(repo, large[start : start + BATCH], progress)
-        for path, _, digest, size in large:
-            lines.append(
-                {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": digest, "size": size}}
-            )
-        header = {"summary": title or f"Upload {source.resolve().name}", "description": ""}
+        for group in groups:
+            large: Rows[tuple[str, Path, str, int]] = []
+            for path, file in group:
+                content = _inline(path, file) if inline_bytes < INLINE_TOTAL_BYTES_MAX else None
+                if content is None:
+                    large.append((path, file, *_digest(file)))
+                    continue
+                inline_bytes += len(content)
+                lines.append(inline_line(path, content))
+                progress(path, len(content))
+            self.send_large(repo, large, progress)
+            lines += [large_line(path, digest, size) for path, _, digest, size in large]
+        header = {"summary": title, "description": ""}
         body = "\n".join(json.dumps(line) for line in [{"key": "header", "value": header}, *lines])
         answer = self._transport.request(
             "POST",
@@ -215,9 +230,12 @@ class Repositories(Noun):
         )
         return str(answer.json()["commitOid"])
 
-    def _send_large(
+    def send_large(
         self, repo: RepoName, files: Sequence[tuple[str, Path, str, int]], progress: Progress
     ) -> None:
+        """Send files (path, place, SHA-256, size) that the hub does not have; a commit names them afterwards."""
+        if not files:
+            return
         wanted = {digest: size for _, _, digest, size in files}
         objects = [{"oid": digest, "size": size} for digest, size in wanted.items()]
         answer = self._transport.request(
@@ -266,6 +284,30 @@ class Repositories(Noun):
             progress(path, place.stat().st_size)
         return len(wanted)
 
+    def open_file(self, repo: RepoName, commit: str, path: str) -> AbstractContextManager[httpx.Response]:
+        """Return the response with the bytes of a file at a commit, read as they come."""
+        return self._transport.stream(f"{repo.files}/resolve/{commit}/{quote(path)}")
+
+    def tree(self, repo: RepoName, commit: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the files of a commit as the Hugging Face Hub API lists them: `lfs` marks those sent before the commit."""
+        query: dict[str, str] | None = {"recursive": "true"}
+        while query:
+            answer = self._transport.request("GET", f"{repo.api}/tree/{commit}", params=query)
+            yield from (one for one in answer.json() if one["type"] == "file")
+            following = answer.links.get("next", {}).get("url", "")
+            query = dict(parse_qsl(urlsplit(following).query))
+
+    def put_history(self, repo: RepoName, lines: Path) -> Mapping[str, Any]:
+        """Import a history (`client/hub_archives.py`) into a new repository; returns its commits and heads."""
+        answer = self._transport.request(
+            "PUT",
+            f"{repo.api}/history",
+            content=_reader(lines),
+            headers={"content-type": "application/x-ndjson"},
+            timeout_s=600.0,
+        )
+        return dict(answer.json())
+
     @staticmethod
     def _at(repo: RepoName) -> str:
         return at("hub", repo.type, repo.org, repo.name)
@@ -284,6 +326,18 @@ def _local_files(source: Path, into: str) -> Rows[tuple[str, Path]]:
             if file.is_file():
                 found.append((prefix + file.relative_to(source).as_posix(), file))
     return found
+
+
+def inline_line(path: str, content: bytes) -> Mapping[str, Any]:
+    """Return the line of a commit for a small text file."""
+    value = {"path": path, "content": base64.b64encode(content).decode(), "encoding": "base64"}
+    return {"key": "file", "value": value}
+
+
+def large_line(path: str, digest: str, size_bytes: int) -> Mapping[str, Any]:
+    """Return the line of a commit for a file that was sent before."""
+    value = {"path": path, "algo": "sha256", "oid": digest, "size": size_bytes}
+    return {"key": "lfsFile", "value": value}
 
 
 def _inline(path: str, file: Path) -> bytes | None:

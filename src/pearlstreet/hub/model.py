@@ -167,7 +167,7 @@ class Commit:
     files: int
     size_bytes: int
     producer: Mapping[str, object] | None = None
-    """Opaque reference to what made the revision, such as a job; the hub does not read it."""
+    """What made the revision: a `job` with its facts, or an `import` with the id that the commit had and the login that imported it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,10 +185,7 @@ def _write_commit(
     if written.manifest == head.manifest:
         return head.commit
     more = add_contents(tx, hub, actor, repo, changes.files.values())
-    for digest, data in written.pages.items():
-        here = (pages.c.repo_id == repo.id) & (pages.c.digest == digest)
-        if tx.scalar(sa.select(pages.c.digest).where(here)) is None:
-            tx.execute(sa.insert(pages).values(repo_id=repo.id, digest=digest, data=data))
+    insert_pages(tx, repo.id, written.pages)
     commit = insert_commit(
         tx, actor, repo.id, number, head.commit.id, written.manifest, title, message, producer
     )
@@ -210,6 +207,14 @@ def _write_commit(
     return commit
 
 
+def insert_pages(tx: Tx, repo_id: str, new_pages: Mapping[str, bytes]) -> None:
+    """Insert the pages of file trees that a repository does not have yet."""
+    for digest, data in new_pages.items():
+        here = (pages.c.repo_id == repo_id) & (pages.c.digest == digest)
+        if tx.scalar(sa.select(pages.c.digest).where(here)) is None:
+            tx.execute(sa.insert(pages).values(repo_id=repo_id, digest=digest, data=data))
+
+
 def insert_commit(
     tx: Tx,
     actor: Actor,
@@ -220,19 +225,22 @@ def insert_commit(
     title: str,
     message: str,
     producer: Mapping[str, object] | None = None,
+    author: str | None = None,
+    at_us: int | None = None,
 ) -> Commit:
-    """Insert a commit and return it."""
+    """Insert a commit and return it. `author` and `at_us`: those of an imported commit; None: the caller, now."""
     data = manifest.encode()
     title, message = title[:500] or "Change files", message[:10_000]
-    said = [repo_id, number, parent_id, data.hex(), title, message, actor.login, tx.now_us]
+    author, at_us = author or actor.login, tx.now_us if at_us is None else at_us
+    said = [repo_id, number, parent_id, data.hex(), title, message, author, at_us]
     commit = Commit(
         id=hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40],
         number=number,
         parent_id=parent_id,
         title=title,
         message=message,
-        author=actor.login,
-        at_us=tx.now_us,
+        author=author,
+        at_us=at_us,
         files=manifest.files,
         size_bytes=manifest.size_bytes,
         producer=producer,

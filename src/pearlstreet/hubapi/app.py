@@ -14,7 +14,7 @@ from pearlstreet.center import Center
 from pearlstreet.http.rate_limiter import RateLimiter
 from pearlstreet.http.request_body import check_encoding
 from pearlstreet.hub.model import RepoNotFound
-from pearlstreet.hubapi import cas, commits, files, lfs, repos
+from pearlstreet.hubapi import cas, commits, files, history, lfs, repos
 from pearlstreet.hubapi.call import KINDS, PREFIX, Call
 from pearlstreet.hubapi.errors import error_response
 
@@ -42,6 +42,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", f"{_REPO}/super-squash/{{ref}}", repos.squash),
     ("POST", f"{_REPO}/preupload/{{rev}}", commits.preupload),
     ("POST", f"{_REPO}/commit/{{rev}}", commits.commit),
+    ("PUT", f"{_REPO}/history", history.put_history),
     ("GET", f"{_REPO}/auth-check", repos.auth_check),
     ("GET", f"{_REPO}/auth-check/{{right}}", repos.auth_check),
     ("POST", f"{_REPO}/user-access-request/handle", repos.handle_request),

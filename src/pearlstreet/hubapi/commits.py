@@ -76,7 +76,7 @@ def _mode(file: dict[str, Any], existing: TreeEntry | None) -> dict[str, object]
 
 
 @dataclass
-class _Received:
+class Received:
     """Operations of a commit."""
 
     title: str = ""
@@ -92,6 +92,7 @@ class _Received:
 
     @property
     def count(self) -> int:
+        """Number of operations."""
         return len(self.files) + len(self.deleted_files) + len(self.deleted_folders)
 
 
@@ -130,7 +131,8 @@ def _refuse_pull_request(call: Call) -> None:
         raise Conflict(text("This hub has no pull requests: commit to a branch"))
 
 
-def _lines(body: Path) -> Iterator[bytes]:
+def body_lines(body: Path) -> Iterator[bytes]:
+    """Yield the lines of a received body that are not empty. Raises TooLarge."""
     with body.open("rb") as file:
         while line := file.readline(LINE_BYTES_MAX + 1):
             if len(line) > LINE_BYTES_MAX:
@@ -142,7 +144,7 @@ def _lines(body: Path) -> Iterator[bytes]:
 
 
 @dataclass
-class _SmallFiles:
+class SmallFiles:
     """Keeps the contents of a commit's small files, many in one transaction: one by one 100,000 files take minutes."""
 
     call: Call
@@ -178,16 +180,16 @@ class _SmallFiles:
         self.waiting, self.waiting_bytes = {}, 0
 
 
-def _read(call: Call, actor: Actor, repo: Repository, body: Path) -> _Received:
+def _read(call: Call, actor: Actor, repo: Repository, body: Path) -> Received:
     """Return the operations of a body, with the contents of small files stored."""
-    received = _Received()
-    small = _SmallFiles(call, repo)
-    for line in _lines(body):
+    received = Received()
+    small = SmallFiles(call, repo)
+    for line in body_lines(body):
         said = parse_object(line)
         value = said.get("value")
         if not isinstance(value, dict):
-            raise _wrong("value", text("Each line has a key and a value"))
-        _take(small, received, str(said.get("key")), value)
+            raise wrong("value", text("Each line has a key and a value"))
+        take(small, received, str(said.get("key")), value)
         if received.count > OPERATIONS_MAX:
             raise TooLarge(text("A commit has at most {most} changes", most=OPERATIONS_MAX))
     small.flush()
@@ -196,7 +198,8 @@ def _read(call: Call, actor: Actor, repo: Repository, body: Path) -> _Received:
     return received
 
 
-def _take(small: _SmallFiles, received: _Received, key: str, value: dict[str, Any]) -> None:
+def take(small: SmallFiles, received: Received, key: str, value: dict[str, Any]) -> None:
+    """Add the operation of one line. Raises InvalidInput."""
     if key == "header":
         received.title = text_of(value, "summary", "Change files")
         received.message = text_of(value, "description", limit=65_000)
@@ -220,7 +223,7 @@ def _take(small: _SmallFiles, received: _Received, key: str, value: dict[str, An
             size = 0
         received.files[check_file_path(path)] = TreeEntry(path, sha256, size, "")
     else:
-        raise _wrong("key", text("{key} is not an operation of commits", key=ascii(key[:40])))
+        raise wrong("key", text("{key} is not an operation of commits", key=ascii(key[:40])))
 
 
 def _content(value: dict[str, Any]) -> bytes:
@@ -229,17 +232,18 @@ def _content(value: dict[str, Any]) -> bytes:
     try:
         return base64.b64decode(text_of(value, "content", limit=LINE_BYTES_MAX), validate=True)
     except (ValueError, binascii.Error):
-        raise _wrong("content", text("The content is not base64")) from None
+        raise wrong("content", text("The content is not base64")) from None
 
 
-def _find_sizes(tx: Tx, actor: Actor, repo: Repository, received: _Received) -> None:
+def _find_sizes(tx: Tx, actor: Actor, repo: Repository, received: Received) -> None:
     for path in received.unsized:
         entry = received.files[path]
         size = has_content(tx, actor, repo, entry.sha256)
         if size is None:
-            raise _wrong("oid", text("The content of {path} was not uploaded", path=path))
+            raise wrong("oid", text("The content of {path} was not uploaded", path=path))
         received.files[path] = TreeEntry(path, entry.sha256, size, "")
 
 
-def _wrong(field_name: str, message: Text) -> InvalidInput:
+def wrong(field_name: str, message: Text) -> InvalidInput:
+    """Return the error for a wrong field of a body."""
     return InvalidInput(message, problems=[Problem(field_name, message)])

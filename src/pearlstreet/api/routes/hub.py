@@ -280,7 +280,7 @@ def _commit_out(commit: Commit) -> dict[str, object]:
         "at": time_of(commit.at_us),
         "files": commit.files,
         "size_bytes": commit.size_bytes,
-        "made_by_job": commit.producer is not None,
+        "made_by_job": "job" in (commit.producer or {}),
     }
 
 
