@@ -65,7 +65,7 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """Return the candidates: hardware of the center, or the hypothetical hardware. Raises InvalidInput for unknown names.
 
-    `engines`: those of the job's queue, whose nodes alone count; empty: all.
+    `engines`: those that can run the job and that its queue allows, whose nodes alone count; empty: all.
     """
     if wanted.hypothetical:
         return tuple(_hypothetical(wanted.hypothetical))

@@ -293,11 +293,22 @@ def named(offers: Sequence[Offer]) -> tuple[Offer, ...]:
 
 
 def refuse_nothing(
-    unfit: Sequence[tuple[Candidate, Unfit]], tried: int, barred: int, *, any_there: bool = True
+    unfit: Sequence[tuple[Candidate, Unfit]],
+    tried: int,
+    barred: int,
+    *,
+    any_there: bool = True,
+    engines: Sequence[str] = (),
 ) -> InvalidInput:
-    """Return the error for a quote without offers: the nearest miss and what would help."""
+    """Return the error for a quote without offers: the nearest miss and what would help. `engines`: those that alone count."""
     if not tried and not barred:
         message = text("The center has no accelerator that could be offered")
+        if any_there and engines:
+            names = ", ".join(engines)
+            message = text(
+                "The job can run on engines {engines} only, which have no accelerator that could be offered",
+                engines=names,
+            )
         problem = Problem("wanted", message, hint=_none_hint(any_there))
         return InvalidInput(message, problems=[problem])
     if not unfit:

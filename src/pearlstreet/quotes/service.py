@@ -14,6 +14,7 @@ from pearlstreet.base.errors import Conflict, InvalidInput, NotFound, Problem, U
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.estimate.band import Band
 from pearlstreet.compute.hardware.catalogue import catalogue
+from pearlstreet.compute.jobs.engine_needs import engines_for
 from pearlstreet.compute.jobs.model import JobView
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.service import (
@@ -25,6 +26,7 @@ from pearlstreet.compute.jobs.service import (
     write_job,
 )
 from pearlstreet.compute.pool.inventory import Node, all_nodes
+from pearlstreet.compute.queueing.engine_choice import common_engines
 from pearlstreet.compute.queueing.planner_rows import load_quotas, user_of
 from pearlstreet.compute.queueing.policy.service import queue_for
 from pearlstreet.compute.scheduling.config import PlannerConfig
@@ -194,7 +196,10 @@ def _read(
             queue,
             str(tx.scalar(sa.select(orgs.c.slug).where(orgs.c.id == where.org_id))),
             where.slug,
-            runtime.policy.current(tx).engines_of(queue),
+            common_engines(
+                engines_for(runtime, draft.spec) if draft is not None else (),
+                runtime.policy.current(tx).engines_of(queue),
+            ),
         ),
         nodes={node.report.name: node for node in all_nodes(tx)},
         background=Background(catalogue(), read_calibration(tx), recipe_key(where.org_id, recipe), past),
@@ -223,7 +228,13 @@ def answer(
                 fit.append((candidate, made))
         if not fit:
             any_there = bool(candidates(snapshot, Wanted()))
-            raise refuse_nothing(unfit, len(allowed), len(found) - len(allowed), any_there=any_there)
+            raise refuse_nothing(
+                unfit,
+                len(allowed),
+                len(found) - len(allowed),
+                any_there=any_there,
+                engines=known.submitter.engines,
+            )
 
         def start_of(spec: JobSpec, elapsed_s: Band) -> Start | None:
             if snapshot is None:

@@ -19,7 +19,6 @@ from pearlstreet.compute.scheduling.rows import BUILDS, match_models
 from pearlstreet.ledger.prices import current_prices
 from pearlstreet.store.core import Row, Tx
 from pearlstreet.tenancy.tables import projects
-from pearlstreet.workload.spec.model import JobSpec
 
 BUILD = "build"
 """Kind of a build as an owner of attempts; its id is that of the preparation."""
@@ -47,25 +46,18 @@ def _can_build(can: Capabilities) -> bool:
     return can.runs_code and can.builds
 
 
-def engines_with_folders(runtime: Runtime) -> tuple[str, ...]:
-    """Return the engines on which a job can use what was built for it; empty if these are all engines.
+def engines_with_folders(runtime: Runtime) -> set[str]:
+    """Return the engines on which a job can use what was built for it.
 
     An engine that runs no code needs nothing. Others must see the folder of environments under its path.
     """
     folder = runtime.folders.prepared.absolute()
-    able = {
+    return {
         name
         for name, engine in runtime.engines.items()
         if not (can := engine.capabilities()).runs_code
         or (can.folders and folder.is_relative_to(Path(can.folders)))
     }
-    return () if able == set(runtime.engines) else tuple(sorted(able))
-
-
-def engines_for(runtime: Runtime, spec: JobSpec) -> tuple[str, ...]:
-    """Return the engines that alone can run a job because of its environment, image or source; empty: all."""
-    needs_folders = spec.environment is not None or spec.git is not None
-    return engines_with_folders(runtime) if needs_folders else ()
 
 
 def engines_near(tx: Tx, runtime: Runtime, ask: ResourceRequest | None) -> tuple[str, ...]:

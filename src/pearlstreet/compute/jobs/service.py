@@ -14,7 +14,7 @@ from pearlstreet.compute.execution.lifecycle import PLAN, note_stop
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs import lifecycle
-from pearlstreet.compute.jobs.build_requests import engines_for
+from pearlstreet.compute.jobs.engine_needs import engines_for, need_problems, refuse_never_placed
 from pearlstreet.compute.jobs.hub_files import link_job
 from pearlstreet.compute.jobs.images import image_problems
 from pearlstreet.compute.jobs.isolation import refuse_without_isolation
@@ -66,7 +66,7 @@ def draft_job(runtime: Runtime, spec: JobSpec) -> JobDraft:
     planner_status, request = runtime.planner_status, ask.request()
     seen = planner_status.snapshot()
     if seen is not None and not planner_status.is_known_feasible(request, ask.min_tasks_effective):
-        refuse_impossible(seen, ask)
+        refuse_never_placed(runtime, seen, spec, ask)
         planner_status.remember_feasible(seen, request, ask.min_tasks_effective)
     stored = to_json(spec)
     return JobDraft(spec, stored, ask, stored_bytes(stored))
@@ -204,10 +204,8 @@ def refuse_unsupported(runtime: Runtime, spec: JobSpec) -> None:
     if spec.environment and spec.environment.image:
         can_run = any(item.images for item in capabilities)
         problems += image_problems(spec.environment.image, runtime.settings.image_registries, can_run=can_run)
-    if spec.service is not None and not any(item.services for item in capabilities):
-        message = text("No engine of this center runs services")
-        hint = text("Leave out service; the operators can add an engine that runs them")
-        problems.append(Problem("service", message, hint=hint))
+    known = {problem.field for problem in problems}
+    problems += [problem for problem in need_problems(runtime, spec) if problem.field not in known]
     if spec.service is not None and spec.service.ports and spec.network != "none":
         message = text("The ports of a service need network: none, so that no other job reaches them")
         problems.append(Problem("service.ports", message, hint=text("Leave out network or ports")))
