@@ -27,7 +27,7 @@ from pearlstreet.compute.engines.protocol import (
 )
 from pearlstreet.compute.engines.simulated import EXIT_CODE_VARIABLE, Habits, SimulatedEngine, nodes_from
 from pearlstreet.compute.hardware.node import probe_node
-from tests.conformance.slurm_rig import CommandSlurmRig, SlurmRig
+from tests.conformance.slurm_rig import CommandSlurmRig, ExchangeSlurmRig, SlurmRig
 from tests.engines_present import has_bubblewrap, need
 
 
@@ -200,4 +200,5 @@ RIGS: Mapping[str, RigKind] = {
     "simulated-node": RigKind("simulated", NodePlacedSimulatedRig, runs_code=False),
     "simulated-engine": RigKind("simulated", EnginePlacedSimulatedRig, runs_code=False),
     "slurm-command": RigKind("slurm", CommandSlurmRig, runs_code=True, is_slow=True),
+    "slurm-exchange": RigKind("slurm", ExchangeSlurmRig, runs_code=True, is_slow=True),
 }

@@ -15,13 +15,21 @@ from pearlstreet.compute.engines.conformance.rig import Rig, build_order
 from pearlstreet.compute.engines.host import EngineHost
 from pearlstreet.compute.engines.protocol import AttemptOrder, DeviceRequest, Engine
 from pearlstreet.compute.engines.slurm.making import make_slurm
-from tests.engines.slurm_cluster import JOB_USERS, ClusterSize, SlurmCluster
+from tests.engines.slurm_cluster import JOB_USERS, ClusterSize, SlurmCluster, free_ports
 
 
 @functools.cache
 def cluster() -> SlurmCluster:
     """The cluster that the laws share; it ends with this process."""
     made = SlurmCluster(ClusterSize())
+    atexit.register(made.close)
+    return made
+
+
+@functools.cache
+def cluster_without_shared_folder() -> SlurmCluster:
+    """A cluster whose nodes have mount namespaces of their own; it ends with this process."""
+    made = SlurmCluster(ClusterSize(nodes=4, shares_folder=False))
     atexit.register(made.close)
     return made
 
@@ -103,6 +111,24 @@ class CommandSlurmRig(SlurmRig):
 
     def options(self) -> Mapping[str, object]:
         return by_commands(super().options(), self.on)
+
+
+class ExchangeSlurmRig(SlurmRig):
+    """A cluster whose nodes see no folder of the server: they fetch and send everything."""
+
+    def __init__(self, folder: Path, on: SlurmCluster | None = None, clock: Clock | None = None) -> None:
+        self.port = free_ports(1)[0]
+        super().__init__(folder, on or cluster_without_shared_folder(), clock)
+
+    def _make(self) -> Engine:
+        # What a node must not see lies where its mount namespace has an empty folder.
+        hidden = self.on.shared / self.folder.name
+        host = EngineHost("slurm", False, hidden, hidden / "slurm", self.clock, SeededRng(1))
+        return make_slurm(host, self.options())
+
+    def options(self) -> Mapping[str, object]:
+        kept = {key: value for key, value in super().options().items() if key != "shared"}
+        return {**kept, "exchange": f"http://127.0.0.1:{self.port}"}
 
 
 def by_commands(options: Mapping[str, object], on: SlurmCluster) -> Mapping[str, object]:

@@ -102,6 +102,8 @@ class ClusterSize:
     """Network namespace in which it runs, without slurmrestd; empty: this machine's own."""
     root: Path | None = None
     """Folder of another Debian whose Slurm runs, by chroot; None: this machine's."""
+    shares_folder: bool = True
+    """Whether nodes see the shared folder; otherwise each has a mount namespace with an empty one in its place, and a /var/tmp of its own."""
 
 
 class SlurmCluster:
@@ -210,7 +212,14 @@ class SlurmCluster:
             self._wait(lambda: _answers(self.rest_port), "slurmrestd does not answer")
         else:
             (self.folder / "spool" / name).mkdir(exist_ok=True)
-            self._spawn(name, ["slurmd", "-D", "-f", str(self.conf), "-N", name])
+            self._spawn(name, [*self._apart(), "slurmd", "-D", "-f", str(self.conf), "-N", name])
+
+    def _apart(self) -> list[str]:
+        """Return the beginning of a command line that takes the shared folder from a node."""
+        if self.size.shares_folder:
+            return []
+        mounts = f"mount -t tmpfs -o mode=755 none {self.shared} && mount -t tmpfs -o mode=1777 none /var/tmp"
+        return ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End a daemon and wait for its end."""

@@ -46,6 +46,10 @@ def add_slurm(
     rest: Annotated[str, typer.Option(help="Address of slurmrestd, e.g. http://slurm:6820")] = "",
     jwt_key: Annotated[str, typer.Option(help="File of the key that signs tokens")] = "",
     shared: Annotated[str, typer.Option(help="Folder at the same path here and on every node")] = "",
+    exchange: Annotated[
+        str,
+        typer.Option(help="Address at which nodes reach this server where they share no folder with it"),
+    ] = "",
     users: Annotated[str, typer.Option(help="Unix users of organisations, e.g. pearl[001-064]")] = "",
     partition: Annotated[str, typer.Option(help="Partition for the jobs")] = "",
     more: Annotated[
@@ -58,8 +62,11 @@ def add_slurm(
 ) -> None:
     """Add a cluster that Slurm runs. What is not given is asked for."""
     given = {"rest": rest, "jwt_key": jwt_key, "shared": shared, "users": users, "partition": partition}
-    extra = _pairs(more or [])
-    needed = ("shared", "users", "partition") if extra.get("transport") == "command" else tuple(given)
+    extra = {**_pairs(more or []), **({"exchange": exchange} if exchange else {})}
+    if "exchange" in extra:
+        del given["shared"]
+    by_commands = extra.get("transport") == "command"
+    needed = [key for key in given if not (by_commands and key in ("rest", "jwt_key"))]
     asked = {**given, **_ask([key for key in needed if not given[key] and key not in extra])}
     options = {**{key: value for key, value in asked.items() if value}, **extra}
     _add(data, name, "slurm", options, alone=alone, unchecked=unchecked, yes=yes)

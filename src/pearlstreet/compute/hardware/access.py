@@ -84,7 +84,7 @@ class LocalHost:
         self._lock = threading.Lock()
         self._hanging: dict[str, threading.Thread] = {}
 
-    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
+    def run(self, command: Sequence[str], *, timeout_s: float, stdin: str = "") -> CommandResult:
         program = shutil.which(command[0])
         if program is None:
             return CommandResult("missing")
@@ -92,7 +92,7 @@ class LocalHost:
         try:
             done = subprocess.run(
                 [program, *command[1:]],
-                stdin=subprocess.DEVNULL,
+                input=stdin.encode(),
                 capture_output=True,
                 timeout=timeout_s,
                 env=environment,

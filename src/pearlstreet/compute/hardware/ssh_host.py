@@ -75,10 +75,10 @@ class SshHost:
                 hint=text("Try: {command}", command=f"ssh {shlex.join(self._shown())} true"),
             )
 
-    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
-        return self._run_line(shlex.join(command), timeout_s=timeout_s)
+    def run(self, command: Sequence[str], *, timeout_s: float, stdin: str = "") -> CommandResult:
+        return self._run_line(shlex.join(command), timeout_s=timeout_s, stdin=stdin)
 
-    def _run_line(self, line: str, *, timeout_s: float) -> CommandResult:
+    def _run_line(self, line: str, *, timeout_s: float, stdin: str = "") -> CommandResult:
         """Run a line of the other machine's shell."""
         answer = self._local.run(
             [
@@ -90,6 +90,7 @@ class SshHost:
                 f"{_SHELL} {line}",
             ],
             timeout_s=timeout_s,
+            stdin=stdin,
         )
         if answer.code == 127:
             return CommandResult("missing")

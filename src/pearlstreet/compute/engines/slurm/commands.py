@@ -41,8 +41,8 @@ GONE = re.compile(r"invalid job id|already complet|job/step already", re.IGNOREC
 class CommandHost(Protocol):
     """A machine on which Slurm's commands run; `LocalHost` and `SshHost` are such."""
 
-    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
-        """Run a program and wait for it."""
+    def run(self, command: Sequence[str], *, timeout_s: float, stdin: str = "") -> CommandResult:
+        """Run a program with that input and wait for it."""
         ...
 
 
@@ -73,9 +73,9 @@ class CommandTransport:
         return self._host.run(self._with_conf("scontrol", "show", "topology"), timeout_s=TIMEOUT_S).stdout
 
     def submit(self, job: Submission) -> int:
-        script = job.script.removeprefix("#!/bin/sh\n")
-        command = [*self._as(job.user), *self._with_conf("sbatch", *sbatch_options(job), f"--wrap={script}")]
-        answer = self._host.run(command, timeout_s=TIMEOUT_S)
+        # The script is the input and no argument: everybody on the machine can read the arguments of a program.
+        command = [*self._as(job.user), *self._with_conf("sbatch", *sbatch_options(job))]
+        answer = self._host.run(command, timeout_s=TIMEOUT_S, stdin=job.script)
         _check_connection(answer)
         said = _said(answer)
         if answer.status == "timeout" or (answer.status != "ok" and UNSURE.search(said)):

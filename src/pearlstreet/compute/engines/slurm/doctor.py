@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pearlstreet.base.clock import US_PER_S, Clock, to_rfc3339
 from pearlstreet.base.rng import Rng
 from pearlstreet.base.text import text
 from pearlstreet.compute.engines.checks import EngineCheck
+from pearlstreet.compute.engines.cluster.exchange.service import ExchangeService
 from pearlstreet.compute.engines.cluster.file_user import FileUser, as_user, find_user
 from pearlstreet.compute.engines.slurm.commands import CommandTransport
 from pearlstreet.compute.engines.slurm.engine import SlurmEngine, SlurmSettings
@@ -42,6 +43,16 @@ except OSError:
 print(json.dumps({"python": list(sys.version_info[:2]), "sandbox": sandbox, "uid": os.getuid(),
     "node": os.environ.get("SLURMD_NODENAME", ""), "time": time.time()}))
 """
+REPORT = """
+import ssl, urllib.request
+given = json.loads(os.environ["PEARL_TRIAL"])
+context = ssl.create_default_context()
+if given["authority"]:
+    context.load_verify_locations(cadata=given["authority"])
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+opener.open(given["address"], data=out.getvalue().encode(), timeout=10).read()
+"""
+"""What a trial job does beside, to tell what it saw where it shares no folder with the server."""
 NOT_REACHED = ("cannot be reached", "did not answer", "no answer")
 """Words of a transport that has found no one at the other end."""
 
@@ -66,6 +77,8 @@ class Doctor:
     rest: str = ""
     """Address of slurmrestd; empty: Slurm is reached by its commands."""
     jwt_key: str = ""
+    exchange: ExchangeService | None = None
+    """Where nodes report that share no folder with the server."""
     slurm_conf: str = ""
     """Path of slurm.conf, with which scontrol finds the cluster; empty: its own."""
 
@@ -122,6 +135,8 @@ class Doctor:
 
     def _trial(self, user: FileUser) -> TrialJob:
         """Send a small job as a user and return what it saw."""
+        if self.exchange is not None:
+            return self._trial_by_exchange(self.exchange, user)
         folder = self.settings.shared / "checks" / self.rng.token_bytes(8).hex()
         try:
             _make_folder(folder, user)
@@ -135,24 +150,41 @@ class Doctor:
                 problem, text("Give the server the right to write on the shared folder"), is_blocking=True
             )
         try:
-            return self._send(folder, user)
+            return self._send(self._submission(folder, user), lambda: _read(folder / "out", user), user)
         finally:
             with as_user(user):
                 shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
-    def _send(self, folder: Path, user: FileUser) -> TrialJob:
+    def _trial_by_exchange(self, exchange: ExchangeService, user: FileUser) -> TrialJob:
+        token = self.rng.token_bytes(16).hex()
+        given = {"address": f"{exchange.address.rstrip('/')}/trials/{token}", "authority": exchange.authority}
+        program = f"import contextlib, io\nout = io.StringIO()\nwith contextlib.redirect_stdout(out):\n    exec({PROGRAM!r})\n{REPORT}"
+        script = (
+            f"#!/bin/sh\nPEARL_TRIAL={shlex.quote(json.dumps(given))}\nexport PEARL_TRIAL\n"
+            f"exec {shlex.quote(self.settings.python)} -I -c {shlex.quote(program)}\n"
+        )
+        job = replace(
+            self._submission(Path("/"), user), attempt_id=token, script=script, output="/dev/null", folder="/"
+        )
+        exchange.open_trial(token)
+        try:
+            return self._send(job, lambda: exchange.read_trial(token).decode("utf-8", "replace"), user)
+        finally:
+            exchange.close_trial(token)
+
+    def _send(self, job: Submission, read: Callable[[], str], user: FileUser) -> TrialJob:
         asked_s = self.clock.now_us() / US_PER_S
         try:
-            number = self.transport.submit(self._submission(folder, user))
+            number = self.transport.submit(job)
         except TransportError as error:
             problem = text("Slurm refuses a trial job of {user}: {words}", user=user.name, words=str(error))
             fix = text(
                 "Give the user the right to submit to the partition, with account and qos of the engine"
             )
             return TrialJob(problem, fix, is_blocking=True)
-        output = self._wait(folder / "out", user)
+        output = self._wait(read)
         seen_s = self.clock.now_us() / US_PER_S
         told = _read_json(output)
         if told is not None:
@@ -179,11 +211,11 @@ class Doctor:
             folder=str(folder),
         )
 
-    def _wait(self, file: Path, user: FileUser) -> str:
+    def _wait(self, read: Callable[[], str]) -> str:
         """Return the output of the job as soon as it has a whole line, at the end of the time whatever there is."""
         until_s = self.clock.monotonic_s() + TRIAL_S
         while True:
-            output = _read(file, user)
+            output = read()
             if output.endswith("\n") or self.clock.monotonic_s() > until_s:
                 return output
             self.clock.sleep(POLL_S)
@@ -199,6 +231,16 @@ class Doctor:
         with contextlib.suppress(TransportError):
             job = next((job for job in self.transport.jobs() if job.job_id == number), None)
             self.transport.cancel(number, user.name)
+        if job is not None and job.phase is JobPhase.OVER and self.exchange is not None:
+            problem = text(
+                "It ended on {node}, but it did not reach the server at {address}",
+                node=", ".join(job.nodes) or "-",
+                address=self.exchange.address,
+            )
+            fix = text(
+                "Let the nodes reach this address, and check the keys exchange, exchange_certificate and python"
+            )
+            return TrialJob(problem, fix, is_blocking=True)
         if job is not None and job.phase is JobPhase.OVER:
             problem = text(
                 "It ended on {node}, but nothing of its output arrived in {folder}",
@@ -228,7 +270,7 @@ class CheckedSlurmEngine(SlurmEngine):
 
     def checks(self) -> Sequence[EngineCheck]:
         """Run the checks of the cluster; a trial job is sent through it."""
-        return self._doctor.checks()
+        return replace(self._doctor, exchange=self._exchange).checks()
 
 
 def read_config(host: LocalHost, conf: str) -> Mapping[str, str] | None:

@@ -19,6 +19,12 @@ from pearlstreet.base.units import GIB
 from pearlstreet.compute.engines.accounts import JobAccount
 from pearlstreet.compute.engines.change_log import ChangeLog
 from pearlstreet.compute.engines.cluster import node_folders
+from pearlstreet.compute.engines.cluster.exchange.service import (
+    ExchangeService,
+    ExchangeSettings,
+    mount_digests,
+    split_stages,
+)
 from pearlstreet.compute.engines.cluster.file_user import FileUser, as_user, find_user
 from pearlstreet.compute.engines.cluster.journal import Journal, Record
 from pearlstreet.compute.engines.cluster.order_json import order_to_json
@@ -87,6 +93,8 @@ EXPECTED_AFTER_S = 2.0
 """Time after a submission from which a job that is missing in the list counts as gone."""
 KILL_MARGIN_S = 10.0
 """Time beyond the grace after which a job that was asked to stop is ended by Slurm."""
+UPLOAD_MINUTES = 30
+"""Time beyond the time limit, and beyond the grace, in which nodes without a shared folder may send their results."""
 WORK_FOLDERS = ("work", "outputs")
 PLACEMENTS: tuple[PlacementMode, ...] = ("node", "engine")
 """Slurm gives devices out itself, so no order names them."""
@@ -113,6 +121,8 @@ class SlurmSettings:
     settle_s: float = 5.0
     """Time after which what nodes wrote is visible on the shared folder."""
     placement: PlacementMode = "node"
+    exchange: ExchangeSettings | None = None
+    """How nodes reach the server that share no folder with it; `shared` is a folder of the server alone then."""
     submit_window: int | None = None
     """Maximum number of attempts that wait in Slurm for machines, if it chooses the nodes."""
     topology_conf: str = ""
@@ -149,6 +159,11 @@ class SlurmEngine:
         self._tenants.mkdir(parents=True, exist_ok=True)
         self._tenants.chmod(0o711)  # whatever the server's umask: users must pass
         self._entry = install_program(settings.shared)
+        self._exchange: ExchangeService | None = None
+        if settings.exchange is not None:
+            self._exchange = ExchangeService(
+                settings.exchange, folder, settings.shared, self._entry, self._journal
+            )
         self._guard = threading.Lock()
         self._listing = threading.Lock()
         self._busy: dict[str, tuple[threading.Lock, int]] = {}
@@ -175,10 +190,12 @@ class SlurmEngine:
             placement=self._settings.placement,
             submit_window=self._settings.submit_window,
             builds=False,
-            folders=str(self._settings.shared.resolve()),
+            folders="/" if self._exchange is not None else str(self._settings.shared.resolve()),
         )
 
     def close(self) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
         self._slurm.close()
 
     # -- machines
@@ -279,7 +296,8 @@ class SlurmEngine:
         if refused is None and order.restore is not None:
             refused = Refused("no_restore", text("This engine takes over no checkpoints of other engines"))
         if refused is None and any(
-            mount.writable or not self._is_shared(mount.source) for mount in order.mounts
+            mount.writable or not (self._exchange is not None or self._is_shared(mount.source))
+            for mount in order.mounts
         ):
             refused = Refused(
                 "mount_not_shared",
@@ -293,6 +311,8 @@ class SlurmEngine:
         user = self._users.user_of(order.tenant_id) if refused is None else None
         if refused is not None or isinstance(user, Refused) or user is None or demand is None:
             return refused or (user if isinstance(user, Refused) else _never())
+        if self._exchange is not None:
+            user = FileUser(user.name, 0, 0)  # its files on this machine are the server's
         if known is not None and known.stop_us is not None:
             return Done(self._never_started(known, order, user))
         attempt = self._attempt(user.name, order.attempt_id)
@@ -333,9 +353,14 @@ class SlurmEngine:
 
     def _record(self, order: AttemptOrder, demand: Demand, user: FileUser, attempt: Path) -> Record:
         names = [self._slurm_name(name) for name in demand.node_names] if self._slurm.names_nodes else []
+        minutes, exchange = time_minutes(order), self._exchange
+        if exchange is not None and minutes is not None:
+            minutes += UPLOAD_MINUTES
         submission = Submission(
             attempt_id=order.attempt_id,
-            script=_script(self._settings.python, self._entry, attempt, demand.nodes),
+            script=_script(self._settings.python, self._entry, attempt, demand.nodes)
+            if exchange is None
+            else exchange.script(self._settings.python, order.attempt_id, demand.nodes),
             user=user.name,
             partition=self._settings.partition,
             nodes=demand.nodes,
@@ -344,12 +369,12 @@ class SlurmEngine:
             memory_mib_per_node=demand.memory_mib_per_node,
             gres_per_node=demand.gres_per_node,
             node_names=tuple(names),
-            time_minutes=time_minutes(order),
+            time_minutes=minutes,
             account=self._settings.account,
             qos=self._settings.qos,
             reservation=self._settings.reservation,
-            output=str(attempt / "slurm.log"),
-            folder=str(attempt),
+            output=str(attempt / "slurm.log") if exchange is None else "/dev/null",
+            folder=str(attempt) if exchange is None else "/",
         )
         return Record(
             attempt_id=order.attempt_id,
@@ -378,19 +403,21 @@ class SlurmEngine:
             node_folders.make_attempt_folders(attempt, demand.nodes)
             if order.checkpoint:
                 checkpoints.make_folder(Folders(attempt.parent.parent), order.checkpoint)
-        if order.stages:
+        stages, direct = (order.stages, []) if self._exchange is None else split_stages(order.stages)
+        if stages:
             owner = (user.uid, user.gid) if os.geteuid() == 0 else None
             budget_bytes = int(order.limits.disk_gib * GIB)
             writer = InputWriter(str(attempt / "work"), owner, budget_bytes, lambda: False, str(attempt))
             try:
-                for stage in order.stages:
+                for stage in stages:
                     source = source_json(stage.source)
                     writer.put({"source": source, "target": stage.target, "kind": stage.kind})
             finally:
                 writer.close()
         devices = [device for report in self._nodes()[1].values() for device in report.devices][:1]
         content = {
-            "order": order_to_json(replace(order, stages=())),
+            "order": order_to_json(replace(order, stages=tuple(direct))),
+            "digests": mount_digests(order.mounts) if self._exchange is not None else [],
             "nodes": demand.nodes,
             "ranks_per_node": demand.ranks_per_node,
             "devices_per_task": demand.devices_per_task,
@@ -593,18 +620,21 @@ class SlurmEngine:
         for other in jobs:
             is_double = job is not None and other is not job and other.user == record.user
             is_restarted = other is job and other.restarts > 0
-            is_late = (
-                other is job
-                and record.stop_us is not None
-                and (
-                    other.phase in (JobPhase.WAITING, JobPhase.STARTING)
-                    or self._clock.now_us()
-                    > record.stop_us + int((record.stop_grace_s + KILL_MARGIN_S) * US_PER_S)
-                )
+            is_late = other is job and (
+                record.stop_us is not None
+                and (other.phase in (JobPhase.WAITING, JobPhase.STARTING) or self._is_late(record))
             )
             if (is_double or is_restarted or is_late) and other.phase not in (JobPhase.OVER, JobPhase.ENDING):
                 with contextlib.suppress(TransportError):
                     self._slurm.cancel(other.job_id, record.user)
+
+    def _is_late(self, record: Record) -> bool:
+        """Return whether a job that was asked to stop has had the time to end, and to send its results if it must."""
+        since_s = (self._clock.now_us() - (record.stop_us or 0)) / US_PER_S - record.stop_grace_s
+        if since_s <= KILL_MARGIN_S:
+            return False
+        is_sending = self._exchange is not None and self._exchange.is_uploading(record)
+        return not is_sending or since_s > UPLOAD_MINUTES * 60
 
     def _states(self, record: Record) -> list[Mapping[str, Any] | None]:
         """Return what each node of an attempt wrote. Raises OSError."""
@@ -884,11 +914,13 @@ class SlurmEngine:
 
     def _user_folders(self) -> Iterator[tuple[FileUser, Folders]]:
         for path in sorted(self._tenants.iterdir()):
-            user = find_user(path.name)
+            user = FileUser(path.name, 0, 0) if self._exchange is not None else find_user(path.name)
             if user is not None:
                 yield user, Folders(path)
 
     def _file_user(self, name: str) -> FileUser:
+        if self._exchange is not None:
+            return FileUser(name, 0, 0)
         user = find_user(name)
         if user is None or (user.uid == 0 and os.geteuid() == 0):
             raise PermissionError(f"user {name} is gone")

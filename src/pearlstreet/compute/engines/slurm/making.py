@@ -19,6 +19,7 @@ from pearlstreet.compute.engines.host import (
 )
 from pearlstreet.compute.engines.slurm.doctor import CheckedSlurmEngine, Doctor
 from pearlstreet.compute.engines.slurm.engine import PLACEMENTS, SlurmEngine, SlurmSettings
+from pearlstreet.compute.engines.slurm.exchange_keys import EXCHANGE_KEYS, make_mirror, read_exchange
 from pearlstreet.compute.engines.slurm.hostlist import expand_hosts
 from pearlstreet.compute.engines.slurm.transports import TRANSPORT_KEYS, make_transport, need_keys
 from pearlstreet.compute.engines.slurm.users import TenantUsers
@@ -27,6 +28,7 @@ from pearlstreet.compute.hardware.isolation import ISOLATIONS, is_isolation
 _TEXTS = (
     *TRANSPORT_KEYS,
     "shared",
+    *EXCHANGE_KEYS,
     "users",
     "partition",
     "account",
@@ -37,7 +39,7 @@ _TEXTS = (
     "models",
     "topology_conf",
 )
-_REQUIRED = ("shared", "users", "partition")
+_REQUIRED = ("users", "partition")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -45,7 +47,8 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
     """Return the engine of a cluster. Raises ConfigurationError for settings that cannot be used."""
     words = {key: read_text(host, options, key) for key in _TEXTS}
     transport = make_transport(host, words)
-    need_keys(host, words, *_REQUIRED)
+    exchange = read_exchange(host, words)
+    need_keys(host, words, *_REQUIRED, *(() if exchange else ("shared",)))
     isolation = words["isolation"] or "bubblewrap"
     if not is_isolation(isolation):
         raise ConfigurationError(
@@ -56,7 +59,7 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
                 values=", ".join(ISOLATIONS),
             )
         )
-    shared = Path(words["shared"])
+    shared = Path(words["shared"]) if exchange is None else make_mirror(host.folder)
     if not shared.is_absolute() or not shared.is_dir():
         raise ConfigurationError(
             text(
@@ -78,6 +81,7 @@ def make_slurm(host: EngineHost, options: Options) -> SlurmEngine:
         settle_s=read_number(host, options, "settle_s", 5.0),
         placement=placement,
         topology_conf=words["topology_conf"],
+        exchange=exchange,
         submit_window=read_submit_window(host, options) if placement == "engine" else None,
     )
     host.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
