@@ -9,6 +9,7 @@ import pytest
 
 from pearlstreet.base.errors import InvalidInput
 from pearlstreet.client.hub import RepoName
+from pearlstreet.hub.preview.inspector import inspect
 from tests.api.test_hub import HubCaller, small
 from tests.api.world import World, a_world
 
@@ -87,3 +88,42 @@ def test_settings_and_roles_are_changed_by_admins(world: World, tmp_path: Path) 
         world.send("PUT", REPO + "/roles", "owner", json={"user": "nobody9", "role": "read"}).status_code
         == 404
     )
+
+
+def test_a_card_is_found_in_chinese_by_its_text_and_facts(tmp_path: Path) -> None:
+    with a_world(tmp_path / "center") as made:
+        caller = HubCaller(made)
+        caller.create("acme/digits", visibility="public")
+        card = "---\nlicense: apache-2.0\nlanguage: zh\npipeline_tag: image-classification\n---\n# 手写数字识别\n"
+        assert caller.commit("acme/digits", small("README.md", card.encode())).status_code == 200
+        assert [one["name"] for one in made.get("/hub?language=zh&licence=apache-2.0").json()["items"]] == [
+            "acme/digits"
+        ]
+        inspect(made.center.store, made.center.hub)
+        for query in (
+            "search=数字识别",
+            "search=digit",
+            "task=image-classification&sort=downloads",
+            "tag=zh",
+        ):
+            found = made.get(f"/hub?{query}", "stranger").json()["items"]
+            assert [one["name"] for one in found] == ["acme/digits"], query
+        assert made.get("/hub?search=数识").json()["items"] == []
+        for query in (
+            "search=手写",
+            "filter=zh",
+            "filter=license:apache-2.0&sort=downloads",
+            "pipeline_tag=image-classification",
+        ):
+            assert [one["id"] for one in caller.send("GET", f"/api/models?{query}").json()] == [
+                "acme/digits"
+            ], query
+        assert made.send("PATCH", "/hub/model/acme/digits", json={"name": "acme/numbers"}).status_code == 200
+        assert (
+            made.get("/hub?search=numbers").json()["items"]
+            and not made.get("/hub?search=digits").json()["items"]
+        )
+        inspect(made.center.store, made.center.hub)
+        assert made.get("/hub?search=数字识别").json()["items"][0]["name"] == "acme/numbers"
+        assert made.send("DELETE", "/hub/model/acme/numbers").status_code == 200
+        caller.browser.close()

@@ -38,6 +38,9 @@ def test_a_folder_goes_into_the_hub_and_comes_back(ann: Pearl, bob: Pearl, tmp_p
     (source / "link.bin").symlink_to(source / "deep" / "weights.bin")
 
     ann.right("hub", "upload", "studio/tiny", str(source), "--create", "-m", "First weights")
+    assert "studio/tiny" in ann.right("hub", "search", "tin", "--licence", "mit").out
+    assert "studio/tiny" not in bob.right("hub", "search", "tiny").out
+    assert "Tiny" in ann.right("hub", "preview", "studio/tiny").out
     shown = ann.right("hub", "show", "studio/tiny", "--json").value
     assert shown["commit"]["title"] == "First weights" and shown["repository"]["tags"] == ["license:mit"]
     files = ann.right("hub", "files", "studio/tiny", "-r", "--json").rows

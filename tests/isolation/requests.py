@@ -40,7 +40,8 @@ QUERY: Mapping[str, list[str]] = {
     "action": ["org.*", "key.create"], "target": ["{marker}"], "array": ["{job:4}"], "project": ["{project:0}", "{project:1}"],
     "attempt": ["{attempt:0}"], "engine": ["simulated"], "org": ["{org:0}", "{org:1}"], "user": ["{user:0}"],
     "owner": ["{repo_org:0}"], "search": ["{marker}"], "revision": ["main"], "folder": ["{marker}"],
-    "file_path": ["{marker}.bin"],
+    "file_path": ["{marker}.bin"], "tag": ["license:{marker}-licence"], "task": ["x"], "language": ["zh"],
+    "licence": ["{marker}-licence"], "size_bytes_min": ["0"], "size_bytes_max": ["1000000"], "sort": ["name", "size"],
     "repo_type": ["model", "dataset"],
     "node": ["h100-0001"],
 }  # fmt: skip

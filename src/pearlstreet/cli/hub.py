@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 hub = typer.Typer(help="Models and data sets: list, upload, download, share.", no_args_is_help=True)
 User = Annotated[str, typer.Argument(help="Name of a user")]
 KINDS = ("model", "dataset", "recipe")
+SORTS = ("relevance", "updated", "created", "downloads", "size", "name")
+GIB = 1 << 30
 RATINGS = {
     "expected": text("expected of tensors and plain values"),
     "unknown": text("code of other packages"),
@@ -69,10 +71,52 @@ def list_repositories(
     as_json: Json = False,
 ) -> None:
     """List the repositories that you see, last changed first."""
+    _show_found(as_json, repo_type=_kind(kind), owner=owner, search=search, sort="updated")
+
+
+@hub.command("search")
+def search_repositories(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Words in name, tags or card, also Chinese", metavar="WORDS")
+    ] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="model, dataset or recipe")] = None,
+    task: Annotated[str | None, typer.Option(help="Task, such as text-generation")] = None,
+    language: Annotated[str | None, typer.Option(help="Language, such as zh")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence, such as apache-2.0")] = None,
+    tag: Annotated[str | None, typer.Option(help="Tag of the card")] = None,
+    larger: Annotated[float | None, typer.Option(help="Only of at least this size in GiB", min=0)] = None,
+    smaller: Annotated[float | None, typer.Option(help="Only of at most this size in GiB", min=0)] = None,
+    sort: Annotated[
+        str, typer.Option(help="relevance, updated, created, downloads, size or name")
+    ] = "relevance",
+    as_json: Json = False,
+) -> None:
+    """Search names, tags and cards of the repositories that you see; those that fit best come first."""
+    if sort not in SORTS:
+        raise InvalidInput(text("--sort is one of: {orders}", orders=", ".join(SORTS)))
+    _show_found(
+        as_json,
+        repo_type=_kind(kind),
+        search=" ".join(words or ()),
+        task=task,
+        language=language,
+        licence=licence,
+        tag=tag,
+        size_bytes_min=None if larger is None else int(larger * GIB),
+        size_bytes_max=None if smaller is None else int(smaller * GIB),
+        sort=sort,
+    )
+
+
+def _kind(kind: str | None) -> str | None:
     if kind is not None and kind not in KINDS:
         raise InvalidInput(text("--type is one of: {kinds}", kinds=", ".join(KINDS)))
+    return kind
+
+
+def _show_found(as_json: bool, **filters: Any) -> None:
     with client() as center:
-        rows = list(center.hub.list(repo_type=kind, owner=owner, search=search))
+        rows = list(center.hub.list(**{name: value for name, value in filters.items() if value is not None}))
     if as_json:
         show_lines(rows)
         return

@@ -80,7 +80,7 @@ class Repositories(Noun):
     """Repositories: look, create, change, delete; send and get files."""
 
     def list(self, *, limit: int = 100, **filters: object) -> Iterator[results.Repository]:
-        """Yield repositories, last changed first; filters: repo_type, owner, search, by_downloads."""
+        """Yield repositories; filters: repo_type, owner, search, tag, task, language, licence, size_bytes_min, size_bytes_max, sort."""
         return self._pages("/hub", limit=limit, **filters)
 
     def get(self, repository: str) -> results.RepositoryView:

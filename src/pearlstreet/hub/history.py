@@ -16,6 +16,7 @@ from pearlstreet.hub.hub import Hub
 from pearlstreet.hub.model import MAIN, Changes, Ref, RefKind, RepoKind, Repository, TreeEntry
 from pearlstreet.hub.names import check_ref_name
 from pearlstreet.hub.revisions import COMMITTED, FILES_MAX, insert_commit, insert_pages
+from pearlstreet.hub.search.index import index_repo
 from pearlstreet.hub.tables import commits, refs, repos
 from pearlstreet.hub.tree import Manifest, apply_changes
 from pearlstreet.hub.uses import used_commits
@@ -99,6 +100,7 @@ def import_history(
             "words": card_words(repo.full_name.partition("/")[2], card),
         }
         tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(**values))
+        index_repo(tx, repo.id, repo.full_name.partition("/")[2], card)
         tx.hint(COMMITTED)
         details = {"commits": len(planned), "refs": len(rows), "more_bytes": more}
         audit.record(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,7 +14,9 @@ from pearlstreet.base.text import text
 from pearlstreet.hub.access import find_repo, repository, select_repos, visible_repos
 from pearlstreet.hub.model import MAIN, Gate, RefKind, RepoKind, RepoRole, Repository, Visibility
 from pearlstreet.hub.names import check_repo_name
-from pearlstreet.hub.revisions import insert_commit
+from pearlstreet.hub.revisions import COMMITTED, insert_commit
+from pearlstreet.hub.search.index import has_fact, has_term, index_repo, relevance
+from pearlstreet.hub.search.tokens import query_terms
 from pearlstreet.hub.tables import (
     access_requests,
     commits,
@@ -23,6 +28,7 @@ from pearlstreet.hub.tables import (
     roles,
     shares,
     staged,
+    terms,
     uses,
     xorb_grants,
 )
@@ -47,6 +53,7 @@ OF_REPO = (
     staged,
     xorb_grants,
     downloads,
+    terms,
 )
 """Tables whose rows belong to one repository by `repo_id`."""
 
@@ -112,6 +119,7 @@ def insert_repo(
                 given_us=tx.now_us,
             )
         )
+    index_repo(tx, repo_id, name, {})
     first = insert_commit(tx, actor, repo_id, 1, None, Manifest(), "Create the repository", "")
     tx.execute(
         sa.insert(refs).values(
@@ -132,41 +140,81 @@ def get_repo(store: Store, actor: Actor, kind: RepoKind, full_name: str) -> Repo
     return store.read(lambda tx: find_repo(tx, actor, kind, full_name))
 
 
+@dataclass(frozen=True, slots=True)
+class RepoFilter:
+    """Which repositories to list; what is empty does not restrict."""
+
+    kind: RepoKind | None = None
+    org: str | None = None
+    text: str = ""
+    """Words that must all occur in name, tags or card."""
+    tags: Sequence[str] = ()
+    """All must be tags of the card, such as `license:mit` or a language."""
+    tasks: Sequence[str] = ()
+    languages: Sequence[str] = ()
+    licences: Sequence[str] = ()
+    size_bytes_min: int | None = None
+    size_bytes_max: int | None = None
+    gated: bool | None = None
+
+
+class RepoSort(StrEnum):
+    """Order of repositories in a list."""
+
+    RELEVANCE = "relevance"
+    """Those that fit the words best first; without words, those changed last."""
+    UPDATED = "updated"
+    CREATED = "created"
+    DOWNLOADS = "downloads"
+    SIZE = "size"
+    NAME = "name"
+
+
 def list_repos(
     store: Store,
     actor: Actor,
-    kind: RepoKind | None = None,
+    wanted: RepoFilter = RepoFilter(),
     *,
-    org: str | None = None,
-    words: Sequence[str] = (),
-    tags: Sequence[str] = (),
-    gated: bool | None = None,
-    by_downloads: bool = False,
-    by_creation: bool = False,
+    sort: RepoSort = RepoSort.RELEVANCE,
     offset: int = 0,
     limit: int = 100,
 ) -> Sequence[Repository]:
-    """Return repositories that the caller sees, last changed first. `words`: all must occur in name, tags or card.
-
-    `tags`: all must be tags of the card, such as `license:mit` or a language.
-    """
-    query = select_repos().where(visible_repos(actor))
-    if kind is not None:
-        query = query.where(repos.c.kind == kind.value)
-    if org is not None:
-        query = query.where(sa.literal_column("orgs.slug") == org)
-    for word in words:
-        query = query.where(repos.c.words.contains(word.lower(), autoescape=True))
-    for tag in tags:
-        # Each tag is a line of its own, behind the name.
-        lines = repos.c.words + "\n"
-        query = query.where(lines.contains(f"\n{tag.lower()}\n", autoescape=True))
-    if gated is not None:
-        query = query.where(repos.c.gate != "" if gated else repos.c.gate == "")
-    first = repos.c.created_us if by_creation else repos.c.updated_us
-    first = repos.c.downloads if by_downloads else first
-    query = query.order_by(first.desc(), repos.c.id).offset(offset).limit(limit)
+    """Return repositories that the caller sees and that fit a filter."""
+    said = query_terms(wanted.text)
+    query = select_repos().where(visible_repos(actor), *_conditions(wanted), *map(has_term, said))
+    if wanted.text.strip() and not said:
+        query = query.where(sa.false())
+    if wanted.org is not None:
+        query = query.where(sa.literal_column("orgs.slug") == wanted.org)
+    orders: Mapping[RepoSort, Sequence[sa.ColumnElement[Any]]] = {
+        RepoSort.UPDATED: (),
+        RepoSort.CREATED: (repos.c.created_us.desc(),),
+        RepoSort.DOWNLOADS: (repos.c.downloads.desc(),),
+        RepoSort.SIZE: (repos.c.size_bytes.desc(),),
+        RepoSort.NAME: (sa.literal_column("orgs.slug"), repos.c.name_key),
+        RepoSort.RELEVANCE: (),
+    }
+    if said and sort is RepoSort.RELEVANCE:
+        fit = relevance(said)
+        query = query.join(fit, fit.c.repo_id == repos.c.id).order_by(fit.c.weight.desc())
+    query = query.order_by(*orders[sort], repos.c.updated_us.desc(), repos.c.id).offset(offset).limit(limit)
     return store.read(lambda tx: [repository(row) for row in tx.rows(query)])
+
+
+def _conditions(wanted: RepoFilter) -> list[sa.ColumnElement[bool]]:
+    facts = (("tag", wanted.tags), ("task", wanted.tasks), ("language", wanted.languages))
+    found = [
+        has_fact(name, value) for name, values in (*facts, ("licence", wanted.licences)) for value in values
+    ]
+    if wanted.kind is not None:
+        found.append(repos.c.kind == wanted.kind.value)
+    if wanted.size_bytes_min is not None:
+        found.append(repos.c.size_bytes >= wanted.size_bytes_min)
+    if wanted.size_bytes_max is not None:
+        found.append(repos.c.size_bytes <= wanted.size_bytes_max)
+    if wanted.gated is not None:
+        found.append(repos.c.gate != "" if wanted.gated else repos.c.gate == "")
+    return found
 
 
 def change_settings(
@@ -233,7 +281,11 @@ def _rename(tx: Tx, actor: Actor, repo: Repository, new: str) -> None:
     same = (repos.c.org_id == repo.org_id) & (repos.c.kind == repo.kind.value) & (repos.c.id != repo.id)
     if tx.scalar(sa.select(repos.c.id).where(same, repos.c.name_key == name.lower())) is not None:
         raise Conflict(text("{name} exists already", name=new))
-    tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(name=name, name_key=name.lower()))
+    # The background index adds the card's text again.
+    values = {"name": name, "name_key": name.lower(), "facts_commit": None}
+    tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(**values))
+    index_repo(tx, repo.id, name, repo.card)
+    tx.hint(COMMITTED)
     _audit(tx, actor, "hub.move", repo.id, repo.org_id, before=repo.full_name, after=new)
 
 

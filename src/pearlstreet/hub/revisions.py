@@ -31,6 +31,7 @@ from pearlstreet.hub.model import (
     TreeEntry,
 )
 from pearlstreet.hub.names import check_file_path, check_ref_name, is_commit_id
+from pearlstreet.hub.search.index import index_repo
 from pearlstreet.hub.tables import commits, pages, refs, repo_contents, repos
 from pearlstreet.hub.tree import Manifest, PageRef, Written, apply_changes, find_entry, iterate_entries
 from pearlstreet.hub.uses import used_commits
@@ -200,6 +201,7 @@ def _write_commit(
     if branch == MAIN and (card is not None or card_removed):
         values["card"] = dict(card or {})
         values["words"] = card_words(repo.full_name.partition("/")[2], card or {})
+        index_repo(tx, repo.id, repo.full_name.partition("/")[2], card or {})
     tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(**values))
     if branch == MAIN:
         tx.hint(COMMITTED)

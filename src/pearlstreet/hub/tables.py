@@ -156,6 +156,19 @@ previews = sa.Table(
 )
 """What contents hold, as one reader saw it (`preview/`); shown only to those who may download a file with this content."""
 
+terms = sa.Table(
+    "hub_terms",
+    metadata,
+    sa.Column("repo_id", sa.String(40), primary_key=True),
+    # Compared by code points on every database, so that a prefix is a range.
+    sa.Column(
+        "term", sa.String(80).with_variant(sa.String(80, collation="C"), "postgresql"), primary_key=True
+    ),
+    sa.Column("weight", sa.Integer, nullable=False),
+    sa.Index("ix_hub_terms_term", "term", "repo_id", "weight"),
+)
+"""Index of the search: words, Chinese bigrams and facts of names, tags and cards (`search/`)."""
+
 xorbs = sa.Table(
     "hub_xorbs",
     metadata,

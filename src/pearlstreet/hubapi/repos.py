@@ -181,31 +181,34 @@ async def settings(call: Call) -> Response:
     return answer({"private": made.visibility is not Visibility.PUBLIC, "gated": made.gate.value or False})
 
 
+SORTS = {
+    "downloads": service.RepoSort.DOWNLOADS,
+    "trendingScore": service.RepoSort.DOWNLOADS,
+    "likes": service.RepoSort.DOWNLOADS,
+    "createdAt": service.RepoSort.CREATED,
+    "lastModified": service.RepoSort.UPDATED,
+}
+"""The clients' names of orders."""
+
+
 async def list_repos(call: Call) -> Response:
     """List repositories."""
     actor, query = await call.actor(), call.request.query_params
     limit = _number(query.get("limit"), 1000, 1000)
     offset = _number(query.get("cursor"), 0, 1_000_000)
-    words = [word for said in query.getlist("search") for word in said.split()]
     tags = [tag for said in query.getlist("filter") for tag in said.split(",")]
     tags += [query[name] for name in ("pipeline_tag", "library") if query.get(name)]
     page = min(limit, PAGE)
-    by_downloads = query.get("sort") in ("downloads", "trendingScore", "likes")
-    org = query.get("author")
+    wanted = service.RepoFilter(
+        kind=call.kind,
+        org=query.get("author"),
+        text=" ".join(query.getlist("search"))[:1000],
+        tags=[tag for tag in tags if tag][:20],
+        gated=_flag(query.get("gated")),
+    )
+    sort = SORTS.get(query.get("sort", ""), service.RepoSort.RELEVANCE)
     found = await in_thread(
-        lambda: service.list_repos(
-            call.store,
-            actor,
-            call.kind,
-            org=org,
-            words=[word for word in words if word][:20],
-            tags=[tag for tag in tags if tag][:20],
-            gated=_flag(query.get("gated")),
-            by_downloads=by_downloads,
-            by_creation=query.get("sort") == "createdAt",
-            offset=offset,
-            limit=page + 1,
-        )
+        lambda: service.list_repos(call.store, actor, wanted, sort=sort, offset=offset, limit=page + 1)
     )
     headers = {}
     if len(found) > page and page:

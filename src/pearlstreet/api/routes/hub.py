@@ -324,6 +324,10 @@ def _lineage_revision_out(one: LineageRevision) -> dict[str, object]:
     return {"type": one.kind.value, "repository": one.full_name, "commit": one.commit_id, "name": one.name}
 
 
+def _given(value: str | None) -> list[str]:
+    return [value] if value else []
+
+
 def _offset(cursor: str | None) -> int:
     return min(read_number(cursor) or 0, OFFSET_MAX)
 
@@ -334,24 +338,34 @@ async def list_repositories(
     actor: Actor = CurrentActor,
     repo_type: RepoKind | None = None,
     owner: Annotated[str | None, Query(max_length=80, description="Slug of the organisation")] = None,
-    search: Annotated[str | None, Query(max_length=200, description="Words in name, tags or card")] = None,
-    by_downloads: Annotated[bool, Query(description="Most downloaded first")] = False,
+    search: Annotated[
+        str, Query(max_length=200, description="Words in name, tags or card, also Chinese")
+    ] = "",
+    tag: Annotated[str | None, Query(max_length=80, description="Tag of the card")] = None,
+    task: Annotated[str | None, Query(max_length=80, description="Task, such as text-generation")] = None,
+    language: Annotated[str | None, Query(max_length=80, description="Language, such as zh")] = None,
+    licence: Annotated[str | None, Query(max_length=80, description="Licence, such as apache-2.0")] = None,
+    size_bytes_min: Annotated[int | None, Query(ge=0, le=1 << 60)] = None,
+    size_bytes_max: Annotated[int | None, Query(ge=0, le=1 << 60)] = None,
+    sort: Annotated[service.RepoSort, Query(description="Order")] = service.RepoSort.RELEVANCE,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List the repositories that the caller sees, last changed first."""
+    """List the repositories that the caller sees: those that fit the words best first, else those changed last."""
     offset, store = _offset(cursor), center_of(request).store
+    wanted = service.RepoFilter(
+        kind=repo_type,
+        org=owner,
+        text=search,
+        tags=_given(tag),
+        tasks=_given(task),
+        languages=_given(language),
+        licences=_given(licence),
+        size_bytes_min=size_bytes_min,
+        size_bytes_max=size_bytes_max,
+    )
     return await query(
-        lambda: service.list_repos(
-            store,
-            actor,
-            repo_type,
-            org=owner,
-            words=(search or "").split()[:20],
-            by_downloads=by_downloads,
-            offset=offset,
-            limit=limit + 1,
-        ),
+        lambda: service.list_repos(store, actor, wanted, sort=sort, offset=offset, limit=limit + 1),
         lambda rows: page(rows, limit, lambda _: str(offset + limit), repository_out),
     )
 

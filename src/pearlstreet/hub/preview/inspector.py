@@ -1,4 +1,4 @@
-"""Looks into the files of each repository's newest commit, in the background: parameters of a model, and pickles with their imports."""
+"""Looks into each repository's newest commit, in the background: parameters, pickles with their imports, and the card's text for the search."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
-from pearlstreet.base.errors import NotFound, Unavailable
+from pearlstreet.base.errors import InvalidInput, NotFound, Unavailable
 from pearlstreet.hub.access import repository, select_repos
+from pearlstreet.hub.cards import CARD_BYTES_MAX, split_card
+from pearlstreet.hub.contents import read_content
 from pearlstreet.hub.hub import Hub
-from pearlstreet.hub.model import MAIN, RefKind, Repository, TreeEntry
+from pearlstreet.hub.model import CARD_FILE, MAIN, RefKind, Repository, TreeEntry
 from pearlstreet.hub.preview.formats import Format, format_of
 from pearlstreet.hub.preview.service import look_into
 from pearlstreet.hub.revisions import COMMITTED, find_revision, page_loader
+from pearlstreet.hub.search.index import index_repo
 from pearlstreet.hub.tables import refs, repos
-from pearlstreet.hub.tree import iterate_entries
+from pearlstreet.hub.tree import find_entry, iterate_entries
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
 
@@ -34,6 +38,7 @@ class _Due:
     repo: Repository
     commit_id: str
     files: Sequence[TreeEntry]
+    card: TreeEntry | None
 
 
 def inspect_loop(hub: Hub) -> Loop:
@@ -57,14 +62,27 @@ def inspect(store: Store, hub: Hub) -> bool:
             return False
         except NotFound:
             seen = []
-        facts = sum_up(seen)
-        values = {"facts": facts, "facts_commit": one.commit_id}
-        store.write(lambda tx, one=one, values=values: _record(tx, one.repo, values))  # type: ignore[misc]
+        store.write(partial(_record, one, sum_up(seen), _card_text(store, hub, one.card)))
     return len(due) == REPOS
 
 
-def _record(tx: Tx, repo: Repository, values: Mapping[str, object]) -> None:
-    tx.execute(sa.update(repos).where(repos.c.id == repo.id).values(**values))
+def _record(due: _Due, facts: Mapping[str, object], card_text: str, tx: Tx) -> None:
+    here = repos.c.id == due.repo.id
+    row = tx.first(sa.select(repos.c.name, repos.c.card).where(here))
+    if row is not None:
+        tx.execute(sa.update(repos).where(here).values(facts=dict(facts), facts_commit=due.commit_id))
+        index_repo(tx, due.repo.id, row["name"], row["card"], card_text)
+
+
+def _card_text(store: Store, hub: Hub, card: TreeEntry | None) -> str:
+    """Return the text of a card for the search; empty without one, or if it cannot be read."""
+    if card is None or not card.size_bytes:
+        return ""
+    try:
+        length = min(card.size_bytes, CARD_BYTES_MAX)
+        return split_card(b"".join(read_content(store, hub, card.sha256, length=length))).body
+    except (InvalidInput, NotFound):
+        return ""
 
 
 def _choose(tx: Tx) -> list[_Due]:
@@ -76,8 +94,10 @@ def _choose(tx: Tx) -> list[_Due]:
     found = []
     for row in tx.rows(query.limit(REPOS)):
         revision = find_revision(tx, row["id"], row["commit_id"])
-        entries = iterate_entries(revision.manifest, page_loader(tx, row["id"]))
-        found.append(_Due(repository(row), row["commit_id"], _of_interest(entries)))
+        load = page_loader(tx, row["id"])
+        files = _of_interest(iterate_entries(revision.manifest, load))
+        card = find_entry(revision.manifest, load, CARD_FILE)
+        found.append(_Due(repository(row), row["commit_id"], files, card))
     return found
 
 
