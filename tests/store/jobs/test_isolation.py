@@ -101,7 +101,8 @@ def test_what_the_engine_refuses_before_the_pool_knows_is_planned_again_and_not_
     center.loops = tuple(loop for loop in loops if loop.name != "inventory")
     center.simulated.cluster.set_isolation(node, "landlock")
     job = center.submit(per_task=WHOLE)
-    center.run(60)
+    for _ in range(130):  # each pause before the job is planned again is twice as long as the one before
+        center.step(4)
     refused = center.attempts(job)
     assert len(refused) > 5, "more than a job may lose to failures of machines"
     assert {attempt["stop_reason"] for attempt in refused if attempt["ended_us"]} == {"withdrawn"}
