@@ -64,6 +64,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{REPO}/refs"): {"kind": "tag", "name": "stolen"},
     ("PUT", f"{REPO}/roles"): {"user": "stranger", "role": None},
     ("POST", f"{REPO}/access-requests"): {"note": "stolen"},
+    ("POST", f"{REPO}/approvals"): {"org": "acme", "reason": "stolen"},
+    ("PUT", f"{REPO}/approvals"): {"project": "acme/default", "state": "approved"},
     ("PUT", f"{REPO}/access-requests"): {"user": "stranger", "state": "accepted"},
     ("PUT", "/jobs/{job}/shells/{shell}/size"): {"columns": 80, "rows": 24},
     ("POST", "/password"): {"current": "x", "new": "y"},

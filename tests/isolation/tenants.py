@@ -18,6 +18,7 @@ from pearlstreet.compute.jobs import tables as work
 from pearlstreet.compute.queueing.tables import warnings
 from pearlstreet.energy.invoices import issue_invoice
 from pearlstreet.energy.tables import energy_measured
+from pearlstreet.hub.approvals import request_approval, withhold
 from pearlstreet.hub.contents import stage_blob
 from pearlstreet.hub.downloads import record_download
 from pearlstreet.hub.model import CARD_FILE, Changes, Gate, RepoKind, TreeEntry, Visibility
@@ -34,11 +35,11 @@ from pearlstreet.offboarding.tables import closings
 from pearlstreet.quotes.calibrating import recipe_key
 from pearlstreet.quotes.tables import lessons
 from pearlstreet.storage.levels import change_level
-from pearlstreet.store.core import Tx
+from pearlstreet.store.core import Store, Tx
 from pearlstreet.store.tables import loop_failures
 from pearlstreet.tenancy import invitations, orgs, users
 from pearlstreet.tenancy.authentication import authenticate
-from pearlstreet.tenancy.model import SYSTEM
+from pearlstreet.tenancy.model import SYSTEM, Actor
 from pearlstreet.tenancy.notices.tables import notices, preferences
 from pearlstreet.tenancy.scopes import OrgRole
 from pearlstreet.tenancy.tables import terminal_codes
@@ -165,10 +166,21 @@ def _add_repository(world: World, tenant: Tenant) -> None:
         shared_with=[tenant.slug],
     )  # fmt: skip
     request_access(store, actor, RepoKind.MODEL, name, f"{marker} note")
+    _approve_project(store, actor, tenant, name)
+    store.write(lambda tx: withhold(tx, repo, f"{marker}-job", repo.org_id))
     other = center.hub.blobs.keep(iter([content * 2]), f"{marker}-staged", limit_bytes=1 << 20)
     stage_blob(store, repo, other)
     grant = {"xorb_hash": other.sha256, "repo_id": repo.id, "first_chunk": 0, "end_chunk": tenant.factor}
     store.write(lambda tx: tx.execute(sa.insert(xorb_grants).values(**grant)))
+
+
+def _approve_project(store: Store, actor: Actor, tenant: Tenant, name: str) -> None:
+    """A project of the tenant that asked to use the repository in jobs, which needs the setting only while it asks."""
+    change_settings(store, actor, RepoKind.MODEL, name, jobs_only=True)
+    project = (tenant.slug, "default")
+    asked = request_approval(store, actor, RepoKind.MODEL, name, project, f"{tenant.marker} study")
+    change_settings(store, actor, RepoKind.MODEL, name, jobs_only=False)
+    tenant.ids["approval"] = [asked.id]
 
 
 def _set_password(world: World, tenant: Tenant, role: str, name: str) -> None:

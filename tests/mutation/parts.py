@@ -74,7 +74,11 @@ PARTS: Sequence[Part] = (
     Part("scheduling", ("compute/scheduling",), ("unit/scheduling", "property/test_laws.py")),
     Part("replay", ("compute/replay",), ("unit/replay",)),
     Part("engines", ("compute/engines",), ("unit/engines_local", "unit/engines_simulated", "conformance")),
-    Part("hub", ("hub", "hubapi"), ("unit/hub", "api/test_hub.py", "api/test_hub_bad_input.py")),
+    Part(
+        "hub",
+        ("hub", "hubapi"),
+        ("unit/hub", "api/test_hub.py", "api/test_jobs_only.py", "api/test_hub_bad_input.py"),
+    ),
     Part("execution", ("compute/execution",), ("unit/execution", "store/execution", "store/jobs")),
     Part("queueing", ("compute/queueing",), ("unit/queueing", "store/jobs")),
     Part("jobs", ("compute/jobs",), ("unit/jobs", "unit/workload", "store/jobs")),

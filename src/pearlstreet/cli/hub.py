@@ -13,7 +13,18 @@ from pearlstreet.base.units import format_bytes
 from pearlstreet.cli import hub_archives
 from pearlstreet.cli.accounts import Json, Yes
 from pearlstreet.cli.hub_archives import Repo
-from pearlstreet.cli.output import confirm, done, facts, out, say, show_json, show_lines, table, time_cell
+from pearlstreet.cli.output import (
+    confirm,
+    done,
+    facts,
+    language,
+    out,
+    say,
+    show_json,
+    show_lines,
+    table,
+    time_cell,
+)
 from pearlstreet.cli.profile import client
 from pearlstreet.client.profile import signed_in
 
@@ -53,6 +64,14 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     hub_archives.add_to(hub)
     app.add_typer(hub, name="hub")
+
+
+APPROVALS = {
+    "pending": text("waiting for a decision"),
+    "approved": text("approved"),
+    "rejected": text("rejected"),
+    "revoked": text("revoked"),
+}
 
 
 @hub.command("env")
@@ -490,6 +509,61 @@ def _decide(repo: str, user: str, state: str, note: str) -> None:
     with client() as center:
         center.hub.decide_access(repo, user, state, note)
     done("The request of {user} is {state}", user=user, state=DECISIONS[state])
+
+
+@hub.command("approvals")
+def list_approvals(repo: Repo, as_json: Json = False) -> None:
+    """List the projects that asked to use a repository in their jobs, and the decisions."""
+    with client() as center:
+        rows = center.hub.approvals(repo)
+    if as_json:
+        show_lines(rows)
+        return
+    table(
+        ("Project", "State", "Reason", "By", "Time", "Until", "Note"),
+        [
+            (
+                row["project"],
+                say("expired") if row["is_expired"] else APPROVALS[row["state"]].render(language()),
+                row["reason"],
+                row["requested_by"],
+                time_cell(row["at"]),
+                time_cell(row["expires_at"]),
+                row["note"],
+            )
+            for row in rows
+        ],
+    )
+
+
+ProjectName = Annotated[str, typer.Argument(help="organisation/project")]
+
+
+@hub.command("ask")
+def request_approval(
+    repo: Repo, project: ProjectName, reason: Annotated[str, typer.Option("--message", "-m")]
+) -> None:
+    """Request that jobs of a project may read a repository that is used in jobs only."""
+    org, _, name = project.partition("/")
+    with client() as center:
+        made = center.hub.request_approval(repo, org, name or "default", reason)
+    done("The request of {project} is {state}", project=made["project"], state=APPROVALS[made["state"]])
+
+
+@hub.command("approve")
+def approve(
+    repo: Repo,
+    project: ProjectName,
+    days: Annotated[int, typer.Option(help="Days that the approval is valid; 0: without end")] = 0,
+    note: Annotated[str, typer.Option("--message", "-m")] = "",
+    reject: Annotated[bool, typer.Option("--reject", help="Reject the request")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke the approval")] = False,
+) -> None:
+    """Let jobs of a project read a repository that is used in jobs only, or end that."""
+    state = "revoked" if revoke else "rejected" if reject else "approved"
+    with client() as center:
+        made = center.hub.decide_approval(repo, project, state, note, days)
+    done("The request of {project} is {state}", project=made["project"], state=APPROVALS[made["state"]])
 
 
 @hub.command("downloads")

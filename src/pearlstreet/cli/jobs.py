@@ -52,6 +52,15 @@ ENGINE_COLUMN = 12
 """Width that it needs for the engine, shown only if the jobs ran on several."""
 JobArg = Annotated[str, typer.Argument(help="Job id", metavar="JOB")]
 
+PUBLISHED = {
+    "waiting": text("pending"),
+    "done": text("published"),
+    "failed": text("refused"),
+    "dropped": text("not published: the job did not succeed"),
+    "withheld": text("withheld"),
+}
+"""Output that becomes a revision of the hub → what is said of it."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -335,7 +344,8 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     with client() as center:
         found = center.jobs.get(job_id)
         timeline, attempts = center.jobs.timeline(job_id), center.jobs.attempts(job_id)
-        left, cost = center.jobs.artefacts(job_id), center.jobs.cost(job_id)
+        left = [] if found["withheld"] else center.jobs.artefacts(job_id)
+        cost = center.jobs.cost(job_id)
         is_over = found["state"] in ENDED
         reason = found["reason"] if is_over else center.jobs.why(job_id)["sentence"]
     if as_json:
@@ -373,8 +383,15 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
     if found["exit_code"] is not None:
         shown["Exit code"] = found["exit_code"]
     facts(shown)
-    for notice in found.get("notices", ()):
-        warn(notice)
+    for notice in (*found.get("notices", ()), found["withheld"]):
+        if notice:
+            warn(notice)
+    if found["revisions"]:
+        out.title("Hub")
+        table(
+            ("Direction", "Name", "Repository", "Revision", "State", "Reason"),
+            [_revision(row) for row in found["revisions"]],
+        )
     out.title("Timeline")
     table(
         ("Time (UTC)", "State", "Reason"),
@@ -393,6 +410,14 @@ def job(job_id: JobArg, as_json: Json = False) -> None:
             [(r["path"], format_bytes(r["size_bytes"]), r["id"]) for r in left],
             right=(1,),
         )
+
+
+def _revision(row: results.JobRevision) -> tuple[object, ...]:
+    """Return the row of a revision that the job reads or makes."""
+    kind = "" if row["type"] == "model" else f"{row['type']}s/"
+    state = "" if row["direction"] == "input" else PUBLISHED[row["state"]].render(language())
+    place = f"{kind}{row['repository']}"
+    return row["direction"], row["name"], place, (row["commit"] or "-")[:12], state, row["message"] or ""
 
 
 def _service_facts(attempt: results.Attempt) -> str:

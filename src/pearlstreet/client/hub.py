@@ -165,6 +165,31 @@ class Repositories(Noun):
         made: results.AccessRequest = self._send("PUT", place, {"user": user, "state": state, "note": note})
         return made
 
+    def approvals(self, repository: str) -> Rows[results.ProjectApproval]:
+        """Return the requests of projects to use a repository in their jobs, newest first."""
+        found: Rows[results.ProjectApproval] = self._get(self._at(RepoName.parse(repository)) + "/approvals")[
+            "items"
+        ]
+        return found
+
+    def request_approval(
+        self, repository: str, org: str, project: str, reason: str
+    ) -> results.ProjectApproval:
+        """Request that jobs of a project may read a repository that is used in jobs only."""
+        place = self._at(RepoName.parse(repository)) + "/approvals"
+        body = {"org": org, "project": project, "reason": reason}
+        made: results.ProjectApproval = self._send("POST", place, body)
+        return made
+
+    def decide_approval(
+        self, repository: str, project: str, state: str, note: str = "", days: int = 0
+    ) -> results.ProjectApproval:
+        """Decide the request of a project (`organisation/project`): `approved`, `rejected` or `revoked`; `days` 0: no end."""
+        place = self._at(RepoName.parse(repository)) + "/approvals"
+        body = {"project": project, "state": state, "note": note, "days": days}
+        made: results.ProjectApproval = self._send("PUT", place, body)
+        return made
+
     def downloads(self, repository: str) -> Iterator[results.HubDownload]:
         """Yield the recorded downloads, newest first."""
         return self._pages(self._at(RepoName.parse(repository)) + "/downloads")

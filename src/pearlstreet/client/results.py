@@ -82,6 +82,9 @@ class Alternative(TypedDict):
     code: Literal["loses_more", "packs_worse", "scores_worse"]
 
 
+ApprovalState = Literal["pending", "approved", "rejected", "revoked"]
+
+
 class Archive(TypedDict):
     """The archive of the organisation's data, returned by GET /orgs/{org}/export."""
 
@@ -862,6 +865,8 @@ class Job(TypedDict):
     quote_id: str | None
     engine: str | None
     notices: list[str]
+    withheld: str | None
+    revisions: list[JobRevision]
     elastic: Elastic | None
     spec: dict[str, Any] | None
 
@@ -872,6 +877,18 @@ class JobEnergy(TypedDict):
     job_id: str
     energy: EnergyUse
     attempts: list[AttemptEnergy]
+
+
+class JobRevision(TypedDict):
+    """A revision of the hub that the job reads (`input`), or that its files become (`output`)."""
+
+    direction: Literal["input", "output"]
+    name: str
+    type: RepoKind
+    repository: str
+    commit: str | None
+    state: Literal["waiting", "done", "failed", "dropped", "withheld"]
+    message: str | None
 
 
 JobState = Literal[
@@ -1254,6 +1271,22 @@ class Project(TypedDict):
     slug: str
     name: str
     created: str
+
+
+class ProjectApproval(TypedDict):
+    """A project's request to use a repository in its jobs; `project` is `organisation/project`."""
+
+    id: str
+    project: str
+    state: ApprovalState
+    reason: str
+    requested_by: str
+    at: str
+    decided_by: str | None
+    decided_at: str | None
+    note: str
+    expires_at: str | None
+    is_expired: bool
 
 
 class ProjectStorage(TypedDict):

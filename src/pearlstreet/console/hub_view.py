@@ -109,6 +109,7 @@ def open_repo(request: PageRequest, rev: str | None = None) -> RepoPage:
         ("files", f"{path}/files{query}", text("Files")),
         ("history", f"{path}/history{query}", text("History")),
         ("lineage", f"{path}/lineage{query}", text("Lineage")),
+        *((("approvals", f"{path}/approvals", text("Use in jobs")),) if view.repo.jobs_only else ()),
     )
     return RepoPage(
         view.repo,

@@ -54,7 +54,8 @@ def decide_access(
     write = inside or (outside and repo.org_id not in actor.suspended)
     admin = (inside and actor.orgs[repo.org_id] is OrgRole.OWNER) or (write and person is RepoRole.ADMIN)
     passed = repo.gate is Gate.NONE or is_member or person is not None or accepted
-    return Access(see=True, download=write or (passed and not repo.jobs_only), write=write, admin=admin)
+    download = admin if repo.jobs_only else write or passed
+    return Access(see=True, download=download, write=write, admin=admin)
 
 
 def access_to(tx: Tx, actor: Actor, repo: Repository) -> Access:

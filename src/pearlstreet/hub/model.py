@@ -111,7 +111,7 @@ class Repository:
     gate_days: int | None
     """Days for which an accepted request gives access; None: without end."""
     jobs_only: bool
-    """Whether only writers may download files; others use them in jobs."""
+    """Whether only its administrators may download files; others use them in jobs of approved projects."""
     card: Mapping[str, object]
     """Front matter of the card on `main`."""
     size_bytes: int

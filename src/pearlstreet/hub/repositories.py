@@ -19,6 +19,7 @@ from pearlstreet.hub.search.index import has_fact, has_term, index_repo, relevan
 from pearlstreet.hub.search.tokens import query_terms
 from pearlstreet.hub.tables import (
     access_requests,
+    approvals,
     commits,
     downloads,
     pages,
@@ -296,6 +297,7 @@ def delete_repo(store: Store, actor: Actor, kind: RepoKind, full_name: str) -> N
         repo = find_repo(tx, actor, kind, full_name, admin=True)
         refuse_used(tx, repo)
         tx.execute(sa.delete(uses).where(uses.c.repo_id == repo.id))
+        tx.execute(sa.delete(approvals).where(approvals.c.repo_id == repo.id))
         for table in OF_REPO:
             tx.execute(sa.delete(table).where(table.c.repo_id == repo.id))
         tx.execute(sa.delete(repos).where(repos.c.id == repo.id))

@@ -231,6 +231,36 @@ uses = sa.Table(
 `commit_id` null and `state` waiting: the job has not ended. `name`: name of the input, or pattern of the output.
 """
 
+approvals = sa.Table(
+    "hub_approvals",
+    metadata,
+    id_column(),
+    sa.Column("repo_id", sa.String(40), nullable=False),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("project_id", sa.String(40), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("requested_by", sa.String(80), nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("decided_by", sa.String(80), nullable=True),
+    sa.Column("decided_us", sa.BigInteger, nullable=True),
+    sa.Column("note", sa.String(500), nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=True),
+    sa.UniqueConstraint("repo_id", "project_id"),
+)
+"""Requests of projects to use a repository in their jobs, and the decisions on them."""
+
+withheld = sa.Table(
+    "hub_withheld",
+    metadata,
+    sa.Column("job_id", sa.String(40), primary_key=True),
+    sa.Column("repo_id", sa.String(40), primary_key=True),
+    sa.Column("org_id", sa.String(40), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+"""Jobs whose results are withheld (`withheld`, later `released`), and the repository that caused it."""
+
 downloads = sa.Table(
     "hub_downloads",
     metadata,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from pearlstreet.base.errors import Conflict
-from pearlstreet.base.text import Text, plural, text
-from pearlstreet.hub.model import Repository
-from pearlstreet.hub.tables import uses
+from pearlstreet.base.text import Text, from_json, plural, text
+from pearlstreet.hub.model import RepoKind, Repository
+from pearlstreet.hub.tables import repos, uses
 from pearlstreet.store.core import Row, Tx
+from pearlstreet.tenancy.tables import orgs
 
 INPUT, OUTPUT = "input", "output"
-WAITING, DONE, FAILED, DROPPED = "waiting", "done", "failed", "dropped"
+WAITING, DONE, FAILED, DROPPED, WITHHELD = "waiting", "done", "failed", "dropped", "withheld"
 
 
 def record_input(tx: Tx, repo: Repository, commit_id: str, job_id: str, org_id: str, name: str) -> None:
@@ -63,6 +65,38 @@ def end_output(
 def uses_of_job(tx: Tx, job_id: str) -> Sequence[Row]:
     """Return what a job reads from the hub and writes to it."""
     return tx.rows(sa.select(uses).where(uses.c.job_id == job_id).order_by(uses.c.direction, uses.c.name))
+
+
+@dataclass(frozen=True, slots=True)
+class JobRevision:
+    """A revision that a job reads, or the one that its files become. `name`: name of the input, or pattern of the output."""
+
+    direction: str
+    name: str
+    kind: RepoKind
+    repository: str
+    commit_id: str | None
+    state: str
+    message: Text | None
+
+
+def revisions_of_job(tx: Tx, job_id: str) -> tuple[JobRevision, ...]:
+    """Return the revisions that a job reads and makes, with what became of those it makes."""
+    named = sa.select(uses, repos.c.kind, repos.c.name.label("repo"), orgs.c.slug)
+    named = named.join(repos, repos.c.id == uses.c.repo_id).join(orgs, orgs.c.id == repos.c.org_id)
+    found = tx.rows(named.where(uses.c.job_id == job_id).order_by(uses.c.direction, uses.c.name))
+    return tuple(
+        JobRevision(
+            row["direction"],
+            row["name"],
+            RepoKind(row["kind"]),
+            f"{row['slug']}/{row['repo']}",
+            row["commit_id"],
+            row["state"],
+            from_json(row["message"]) if row["message"] else None,
+        )
+        for row in found
+    )
 
 
 def used_commits(tx: Tx, repo_id: str) -> set[str]:

@@ -20,6 +20,8 @@ from pearlstreet.compute.execution.tables import attempts
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, jobs, uploads
 from pearlstreet.compute.queueing.tables import shares
+from pearlstreet.hub.approvals import WITHHELD
+from pearlstreet.hub.tables import withheld
 from pearlstreet.ledger.funds import read_balance
 from pearlstreet.ledger.invoices.model import Invoice
 from pearlstreet.ledger.invoices.pdf import to_pdf
@@ -52,6 +54,8 @@ README = """What this archive holds
   audit.jsonl          who did what in the organisation
   CONTENTS.json        each file's length and SHA-256
 
+Results of jobs that are withheld, because they read data for use in jobs only, are not in it.
+
 Times end in _us: microseconds since 1970 UTC.
 
 本归档包含该组织的全部数据：作业、日志、产物、上传的文件、报价、账单与收支明细、审计记录。金额以微元（百万分之一元）计；
@@ -70,7 +74,8 @@ def write_archive(store: Store, runtime: Runtime, org_id: str) -> Iterator[bytes
         shown = to_pdf(Invoice.from_json(issued["document"]), "zh_CN")
         yield from packer.document(f"invoices/{issued['number']}.json", issued["document"])
         yield from packer.content(f"invoices/{issued['number']}.pdf", iter([shown]))
-    for row in _rows(store, attempts, attempts.c.org_id == org_id):
+    readable = attempts.c.owner_id.not_in(_withheld_jobs())
+    for row in _rows(store, attempts, (attempts.c.org_id == org_id) & readable):
         for rank in range(len(row["placement"]["tasks"])):
             yield from packer.content(f"logs/{row['id']}/{rank}.log", _log(runtime, row, rank))
     yield from _files(store, runtime, packer, org_id)
@@ -81,12 +86,21 @@ def _files(store: Store, runtime: Runtime, packer: Packer, org_id: str) -> Itera
     """Yield the artefacts and uploads, without those deleted already, of which only the row remains."""
     blobs = runtime.blobs
     for table, name_of in ((artefacts, _artefact_name), (uploads, _upload_name)):
-        for row in _rows(store, table, table.c.org_id == org_id):
+        own = table.c.org_id == org_id
+        if table is artefacts:
+            own &= artefacts.c.job_id.not_in(_withheld_jobs())
+        for row in _rows(store, table, own):
             try:
                 content = blobs.read(row["sha256"])
             except NotFound:
                 continue
             yield from packer.known(name_of(row), content, row["size_bytes"])
+
+
+def _withheld_jobs() -> sa.Select[tuple[str]]:
+    """Return the query of the jobs, and elements of arrays, whose results are withheld."""
+    here = (withheld.c.job_id == jobs.c.id) | (withheld.c.job_id == jobs.c.array_id)
+    return sa.select(jobs.c.id).join(withheld, here).where(withheld.c.state == WITHHELD)
 
 
 def _artefact_name(row: Row) -> str:
@@ -117,7 +131,11 @@ def _tables(org_id: str) -> Sequence[tuple[str, sa.Table, sa.ColumnElement[bool]
         ("jobs.jsonl", jobs, jobs.c.org_id == org_id),
         ("attempts.jsonl", attempts, attempts.c.org_id == org_id),
         ("events.jsonl", state_events, about.in_(own) | about.in_(tried) | (about == org_id)),
-        ("artefacts.jsonl", artefacts, artefacts.c.org_id == org_id),
+        (
+            "artefacts.jsonl",
+            artefacts,
+            (artefacts.c.org_id == org_id) & artefacts.c.job_id.not_in(_withheld_jobs()),
+        ),
         ("uploads.jsonl", uploads, uploads.c.org_id == org_id),
         ("quotes.jsonl", quotes, quotes.c.org_id == org_id),
         ("statement.jsonl", transactions, transactions.c.org_id == org_id),

@@ -80,6 +80,10 @@ def _of_its_uses(org_id: str) -> sa.ColumnElement[bool]:
     return (hub.uses.c.org_id == org_id) | _of_its_repos(hub.uses)(org_id)
 
 
+def _of_its_approvals(org_id: str) -> sa.ColumnElement[bool]:
+    return (hub.approvals.c.org_id == org_id) | _of_its_repos(hub.approvals)(org_id)
+
+
 ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (state_events, _of_its_jobs(state_events.c.entity_id)),
     (work.waits, _of_its_jobs(work.waits.c.job_id)),
@@ -99,6 +103,8 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (work.retention_rules, _of_org(work.retention_rules)),
     (queueing.warnings, _of_org(queueing.warnings)),
     (hub.uses, _of_its_uses),
+    (hub.withheld, _of_org(hub.withheld)),
+    (hub.approvals, _of_its_approvals),
     *((table, _of_its_repos(table)) for table in OF_REPO),
     (hub.repos, _of_org(hub.repos)),
     (what_ifs, _of_org(what_ifs)),

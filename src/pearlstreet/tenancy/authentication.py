@@ -192,6 +192,16 @@ def tie_of(tx: Tx, org_id: str, project_id: str | None) -> Tie:
     return Tie(org_id, project_id, f"{slug}/{project}")
 
 
+def find_person(tx: Tx, name: str) -> Actor | None:
+    """Return the actor of an account by its login name, with all its rights; None if it is suspended, closed or unknown."""
+    found = sa.select(users.c.id.label("user_id"), users.c.operator_role, users.c.default_org_id)
+    row = tx.first(found.where(users.c.name == name, users.c.state == Standing.ACTIVE.value))
+    try:
+        return None if row is None else _actor(tx, row, label=name)
+    except Unauthenticated:
+        return None
+
+
 def _actor(tx: Tx, row: RowMapping, **names: Any) -> Actor:
     operator = row["operator_role"]
     members = standing(tx, row["user_id"])

@@ -13,8 +13,9 @@ from pydantic import Field
 from pearlstreet.api.models import In, Out, Time, time_of
 from pearlstreet.api.paging import Cursor, Limit, Page, page, read_number
 from pearlstreet.api.routing import CurrentActor, SecuredRouter, Tied, center_of, command, query
-from pearlstreet.hub import browsing, requests, revisions
+from pearlstreet.hub import approvals, browsing, requests, revisions
 from pearlstreet.hub import repositories as service
+from pearlstreet.hub.approvals import Approval, ApprovalState
 from pearlstreet.hub.cards import card_tags
 from pearlstreet.hub.lineage import LineageRevision, find_lineage, to_openlineage
 from pearlstreet.hub.model import (
@@ -204,7 +205,8 @@ class RepositorySettingsIn(In):
         None, ge=0, le=3650, description="Days that an accepted request is valid; 0: without end"
     )
     jobs_only: bool | None = Field(
-        None, description="Whether files can be used in jobs only, except by writers"
+        None,
+        description="Whether files are not downloaded but used in jobs of approved projects, whose results are withheld",
     )
     shared_with: list[Annotated[str, Field(max_length=80)]] | None = Field(
         None, max_length=200, description="Organisations whose members may see it, by slug"
@@ -239,6 +241,45 @@ class AccessDecisionIn(In):
     user: str = Field(max_length=80)
     state: RequestState
     note: str = Field("", max_length=500)
+
+
+class ProjectApprovalOut(Out):
+    """A project's request to use a repository in its jobs; `project` is `organisation/project`."""
+
+    id: str
+    project: str
+    state: ApprovalState
+    reason: str
+    requested_by: str
+    at: Time
+    decided_by: str | None
+    decided_at: Time | None
+    note: str
+    expires_at: Time | None
+    is_expired: bool
+
+
+class ProjectApprovals(Out):
+    """Requests of projects, newest first."""
+
+    items: list[ProjectApprovalOut]
+
+
+class ProjectApprovalIn(In):
+    """A project's request to use a repository in its jobs."""
+
+    org: str = Field(max_length=80, description="Organisation of the project")
+    project: str = Field("default", max_length=80)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class ApprovalDecisionIn(In):
+    """Decision on a project's request: `approved`, `rejected`, or `revoked` later."""
+
+    project: str = Field(max_length=170, description="`organisation/project`, or the id of the request")
+    state: ApprovalState
+    note: str = Field("", max_length=500)
+    days: int = Field(0, ge=0, le=3650, description="Days that the approval is valid; 0: without end")
 
 
 class HubDoneOut(Out):
@@ -317,6 +358,22 @@ def _request_out(one: AccessRequest) -> dict[str, object]:
         "at": time_of(one.at_us),
         "decided_by": one.decided_by,
         "expires_at": time_of(one.expires_us),
+    }
+
+
+def _approval_out(one: Approval) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "project": one.project,
+        "state": one.state.value,
+        "reason": one.reason,
+        "requested_by": one.requested_by,
+        "at": time_of(one.at_us),
+        "decided_by": one.decided_by,
+        "decided_at": time_of(one.decided_us),
+        "note": one.note,
+        "expires_at": time_of(one.expires_us),
+        "is_expired": one.is_expired,
     }
 
 
@@ -651,6 +708,76 @@ async def decide_repository_access(
             store, actor, repo_type, f"{repo_org}/{repo_name}", body.user, body.state, body.note
         ),
         _request_out,
+    )
+
+
+@router.get(
+    _REPO + "/approvals", tie=Tied.PROJECT, scope="hub:read", responses={200: {"model": ProjectApprovals}}
+)
+async def list_project_approvals(
+    request: Request, repo_type: RepoKind, repo_org: str, repo_name: str, actor: Actor = CurrentActor
+) -> Response:
+    """List the requests of projects to use a repository in jobs; without the role `admin`, those of one's own organisations."""
+    store = center_of(request).store
+    return await query(
+        lambda: approvals.list_approvals(store, actor, repo_type, f"{repo_org}/{repo_name}"),
+        lambda found: {"items": [_approval_out(one) for one in found]},
+    )
+
+
+@router.post(
+    _REPO + "/approvals",
+    tie=Tied.PROJECT,
+    scope="jobs:write",
+    responses={200: {"model": ProjectApprovalOut}},
+)
+async def request_project_approval(
+    request: Request,
+    repo_type: RepoKind,
+    repo_org: str,
+    repo_name: str,
+    body: ProjectApprovalIn,
+    actor: Actor = CurrentActor,
+) -> Response:
+    """Request that jobs of a project may read a repository that is used in jobs only."""
+    name, project = f"{repo_org}/{repo_name}", (body.org, body.project)
+    return await command(
+        request,
+        actor,
+        lambda store: approvals.request_approval(store, actor, repo_type, name, project, body.reason),
+        _approval_out,
+    )
+
+
+@router.put(
+    _REPO + "/approvals",
+    tie=Tied.PROJECT,
+    scope="hub:write",
+    responses={200: {"model": ProjectApprovalOut}},
+)
+async def decide_project_approval(
+    request: Request,
+    repo_type: RepoKind,
+    repo_org: str,
+    repo_name: str,
+    body: ApprovalDecisionIn,
+    actor: Actor = CurrentActor,
+) -> Response:
+    """Approve or reject a project's request, or revoke an approval."""
+    return await command(
+        request,
+        actor,
+        lambda store: approvals.decide_approval(
+            store,
+            actor,
+            repo_type,
+            f"{repo_org}/{repo_name}",
+            body.project,
+            body.state,
+            body.note,
+            body.days,
+        ),
+        _approval_out,
     )
 
 

@@ -29,6 +29,8 @@ from pearlstreet.base.clock import US_PER_S
 from pearlstreet.base.money import Money
 from pearlstreet.base.text import from_json
 from pearlstreet.http.stream_limiter import LimitedStream
+from pearlstreet.hub.model import RepoKind
+from pearlstreet.hub.uses import JobRevision
 from pearlstreet.services.jobs import (
     NEXT_TASKS,
     JobDraft,
@@ -55,6 +57,20 @@ class ElasticOut(Out):
 
     min_tasks: int
     max_tasks: int
+
+
+class JobRevisionOut(Out):
+    """A revision of the hub that the job reads (`input`), or that its files become (`output`)."""
+
+    direction: Literal["input", "output"]
+    name: str
+    """Name of the input, or pattern of the output."""
+    type: RepoKind
+    repository: str
+    commit: str | None
+    state: Literal["waiting", "done", "failed", "dropped", "withheld"]
+    """`waiting`: the job has not ended; `done`: it is there; `failed`: refused, see `message`; `dropped`: the job did not succeed."""
+    message: str | None
 
 
 class JobOut(Out):
@@ -87,6 +103,10 @@ class JobOut(Out):
     """Engine of the newest attempt; null before the first."""
     notices: list[str]
     """Warnings for the job's owner; empty in lists."""
+    withheld: str | None
+    """Reason why outputs, logs, metrics, checkpoints and shells are withheld; null in lists."""
+    revisions: list[JobRevisionOut]
+    """Revisions of the hub that it reads and makes; empty in lists."""
     elastic: ElasticOut | None
     """Range of the number of tasks; null for jobs that are not elastic."""
     spec: dict[str, object] | None
@@ -242,10 +262,24 @@ def job_out(view: JobView, language: str) -> dict[str, object]:
         "quote_id": view.quote_id,
         "engine": view.engine,
         "notices": [words(notice, language) for notice in view.notices],
+        "withheld": words(view.withheld, language),
+        "revisions": [_job_revision_out(one, language) for one in view.revisions],
         "elastic": {"min_tasks": view.ask.min_tasks, "max_tasks": view.ask.max_tasks}
         if view.ask is not None and view.ask.max_tasks
         else None,
         "spec": view.spec,
+    }
+
+
+def _job_revision_out(one: JobRevision, language: str) -> dict[str, object]:
+    return {
+        "direction": one.direction,
+        "name": one.name,
+        "type": one.kind.value,
+        "repository": one.repository,
+        "commit": one.commit_id,
+        "state": one.state,
+        "message": words(one.message, language),
     }
 
 

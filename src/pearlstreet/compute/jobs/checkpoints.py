@@ -13,7 +13,8 @@ from pearlstreet.base.text import text
 from pearlstreet.compute.engines.protocol import CheckpointEntry
 from pearlstreet.compute.execution.tables import checkpoints
 from pearlstreet.compute.jobs.runtime import Runtime
-from pearlstreet.compute.jobs.views import latest_attempt
+from pearlstreet.compute.jobs.views import find_job, latest_attempt
+from pearlstreet.compute.jobs.withholding import refuse_withheld
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 
@@ -36,6 +37,7 @@ def list_checkpoints(store: Store, actor: Actor, runtime: Runtime, job_id: str) 
 
     def query(tx: Tx) -> tuple[Row | None, Row | None]:
         latest = latest_attempt(tx, actor, job_id)
+        refuse_withheld(tx, find_job(tx, actor, job_id))
         owner_id = latest["owner_id"] if latest is not None else ""
         return latest, tx.first(sa.select(checkpoints).where(checkpoints.c.id == owner_id))
 

@@ -14,6 +14,7 @@ from pearlstreet.compute.execution.shells import OpenShell
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.shells import SCOPE
 from pearlstreet.compute.jobs.views import check_rank, find_job, latest_attempt
+from pearlstreet.compute.jobs.withholding import refuse_withheld
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -64,6 +65,7 @@ def connect_port(
 
 def _target(tx: Tx, actor: Actor, job_id: str, rank: int, port: str) -> _Target:
     row = find_job(tx, actor, job_id, SCOPE)
+    refuse_withheld(tx, row)
     attempt = latest_attempt(tx, actor, job_id) if row["array_size"] is None else None
     if attempt is None or attempt["state"] != AttemptState.RUNNING.value:
         raise Conflict(

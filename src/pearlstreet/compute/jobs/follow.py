@@ -19,7 +19,8 @@ from pearlstreet.compute.jobs.model import ENDED, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
 from pearlstreet.compute.jobs.views import check_rank, find_job, latest_attempt
-from pearlstreet.store.core import Store, Tx
+from pearlstreet.compute.jobs.withholding import refuse_withheld
+from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.tenancy.model import Actor
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ def read_log(
 
     def query(tx: Tx) -> tuple[bool, str | None, str, int, bool]:
         row = find_job(tx, actor, job_id)
+        refuse_withheld(tx, row)
         if row["array_size"] is not None:
             first = tx.scalar(
                 sa.select(jobs.c.id).where(jobs.c.array_id == row["id"], jobs.c.array_index == 0)
@@ -170,8 +172,13 @@ def _read_position(
 def read_metrics(
     store: Store, actor: Actor, runtime: Runtime, job_id: str, attempt_id: str | None, since_us: int
 ) -> Sequence[MetricSample]:
-    """Return metric samples after `since_us`; none before the first attempt. Raises NotFound, Unavailable."""
-    attempt = store.read(lambda tx: latest_attempt(tx, actor, job_id, attempt_id))
+    """Return metric samples after `since_us`; none before the first attempt. Raises NotFound, Forbidden, Unavailable."""
+
+    def query(tx: Tx) -> Row | None:
+        refuse_withheld(tx, find_job(tx, actor, job_id))
+        return latest_attempt(tx, actor, job_id, attempt_id)
+
+    attempt = store.read(query)
     if attempt is None:
         return ()
     answer = _engine(runtime, attempt["engine"]).read_metrics(attempt["id"], since_us=since_us)

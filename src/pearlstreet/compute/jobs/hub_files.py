@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from pearlstreet.base.clock import US_PER_S
-from pearlstreet.base.errors import InvalidInput, NotFound, PearlError, Problem, Unavailable
+from pearlstreet.base.errors import Forbidden, InvalidInput, NotFound, PearlError, Problem, Unavailable
 from pearlstreet.base.ids import new_id
 from pearlstreet.base.text import Text, text
 from pearlstreet.compute.engines.protocol import AttemptOrder, Stage
@@ -16,6 +16,7 @@ from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, jobs
 from pearlstreet.hub.access import find_repo, repository, select_repos
+from pearlstreet.hub.approvals import find_withholding, is_withheld, refuse_unapproved, withhold
 from pearlstreet.hub.cards import read_card
 from pearlstreet.hub.contents import read_content, stage
 from pearlstreet.hub.hub import Hub
@@ -39,6 +40,7 @@ from pearlstreet.hub.uses import (
     INPUT,
     OUTPUT,
     WAITING,
+    WITHHELD,
     end_output,
     plan_output,
     record_input,
@@ -47,6 +49,7 @@ from pearlstreet.hub.uses import (
 from pearlstreet.objects.model import Blob
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.loop import CycleLoop, Loop
+from pearlstreet.tenancy.authentication import find_person
 from pearlstreet.tenancy.model import Actor, Project
 from pearlstreet.workload.spec.model import InputItem, JobSpec, OutputItem
 from pearlstreet.workload.spec.patterns import is_kept
@@ -75,8 +78,11 @@ def link_job(tx: Tx, actor: Actor, project: Project, org: str, job_id: str, spec
     """
     for name, given in spec.inputs.items():
         if (wanted := _source(given)) is not None:
-            repo, commit_id = _fix(tx, actor, name, *wanted)
+            repo, commit_id = _fix(tx, actor, project, name, *wanted)
             record_input(tx, repo, commit_id, job_id, project.org_id, name)
+            if repo.jobs_only:
+                _refuse_ways_out(spec, repo)
+                withhold(tx, repo, job_id, project.org_id)
     for number, one in enumerate(spec.outputs):
         if (target := _target(one)) is not None:
             where = f"outputs[{number}]"
@@ -98,9 +104,58 @@ def _target(one: OutputItem) -> tuple[RepoKind, str] | None:
     return (RepoKind.MODEL, one.model) if one.model is not None else None
 
 
-def _fix(tx: Tx, actor: Actor, name: str, kind: RepoKind, said: str) -> tuple[Repository, str]:
+def _refuse_ways_out(spec: JobSpec, repo: Repository) -> None:
+    """Raise InvalidInput if a job that reads what is used in jobs only could send it elsewhere."""
+    if spec.network != "none":
+        message = text("A job that reads {name} has no network", name=repo.full_name)
+        raise InvalidInput(message, problems=[Problem("network", message, hint=text("Leave out network"))])
+    if spec.tasks > 1:
+        # A gang over several machines reaches their network, because its tasks must reach each other.
+        message = text(
+            "A job that reads {name} has one task, since several would share a network", name=repo.full_name
+        )
+        raise InvalidInput(message, problems=[Problem("tasks", message, hint=text("Use an array"))])
+
+
+def _readable(tx: Tx, actor: Actor, project_id: str, kind: RepoKind, full_name: str) -> Repository:
+    """Return a repository whose files jobs of a project may read. Raises RepoNotFound, AccessRequired, Forbidden."""
+    repo = find_repo(tx, actor, kind, full_name)
+    if not repo.jobs_only:
+        return find_repo(tx, actor, kind, full_name, download=True)
+    refuse_unapproved(tx, repo, project_id)
+    return repo
+
+
+def recheck_inputs(tx: Tx, job: Row) -> None:
+    """Raise Forbidden or NotFound if the submitter of a job may not read one of its revisions any more."""
+    read = [one for one in uses_of_job(tx, job["array_id"] or job["id"]) if one["direction"] == INPUT]
+    if not read:
+        return
+    actor = find_person(tx, job["owner"].split(" ")[0])
+    for use in read:
+        row = tx.first(select_repos().where(repos.c.id == use["repo_id"]))
+        repo = None if row is None else repository(row)
+        try:
+            if repo is None or actor is None:
+                raise RepoNotFound(text("It is gone"))
+            _readable(tx, actor, job["project_id"], repo.kind, repo.full_name)
+            if repo.jobs_only and not is_withheld(tx, repo, job["array_id"] or job["id"]):
+                raise Forbidden(text("It was restricted to use in jobs; submit the job again"))
+        except PearlError as error:
+            raise Forbidden(
+                text(
+                    "Access to the input {name} has ended since the submit: {reason}",
+                    name=use["name"],
+                    reason=error.message,
+                )
+            ) from None
+
+
+def _fix(
+    tx: Tx, actor: Actor, project: Project, name: str, kind: RepoKind, said: str
+) -> tuple[Repository, str]:
     full_name, _, rev = said.partition("@")
-    repo = find_repo(tx, actor, kind, full_name, download=True)
+    repo = _readable(tx, actor, project.id, kind, full_name)
     commit = find_revision(tx, repo.id, rev or MAIN).commit
     if not 0 < commit.files <= INPUT_FILES_MAX:
         raise _wrong(
@@ -223,6 +278,9 @@ def _publish_one(store: Store, runtime: Runtime, use: Row) -> bool:
     """Make the revision of one output; return False if it must wait."""
     if use["job_state"] != JobState.SUCCEEDED.value:
         store.write(lambda tx: end_output(tx, use["id"], DROPPED))
+        return True
+    if store.read(lambda tx: find_withholding(tx, use["job_id"])) is not None:
+        store.write(lambda tx: end_output(tx, use["id"], WITHHELD))
         return True
     try:
         commit = _commit(store, runtime, use)

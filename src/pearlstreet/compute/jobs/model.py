@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pearlstreet.base.text import Text
 from pearlstreet.compute.queueing.model import ResourceRequest
+from pearlstreet.hub.uses import JobRevision
 from pearlstreet.store.transitions import StateTable
 
 JOB = "job"
@@ -110,3 +111,7 @@ class JobView:
     """Quote from which the job was accepted; None: it was submitted directly."""
     notices: tuple[Text, ...] = ()
     """Notices for the owner; filled only when a single job is read."""
+    withheld: Text | None = None
+    """Reason why its results are withheld; filled only when a single job is read."""
+    revisions: tuple[JobRevision, ...] = ()
+    """Revisions of the hub that it reads and makes; filled only when a single job is read."""

@@ -13,7 +13,7 @@ from pearlstreet.compute.engines.protocol import AttemptOrder
 from pearlstreet.compute.execution.model import StopReason
 from pearlstreet.compute.execution.owners import Kept
 from pearlstreet.compute.jobs import collecting, lifecycle, orders
-from pearlstreet.compute.jobs.hub_files import input_files, with_input_files
+from pearlstreet.compute.jobs.hub_files import input_files, recheck_inputs, with_input_files
 from pearlstreet.compute.jobs.model import JOB, JobState
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import jobs
@@ -40,6 +40,7 @@ class JobOwner(QueuedOwner):
     def order(self, tx: Tx, attempt: Row) -> AttemptOrder | Callable[[], AttemptOrder]:
         order = orders.build_order(tx, self.runtime, attempt)
         job = _job(tx, attempt)
+        recheck_inputs(tx, job)
         files = input_files(tx, job["array_id"] or job["id"], orders.INPUTS)
         if not files:
             return order

@@ -15,6 +15,7 @@ from pearlstreet.compute.execution.shells import OpenShell
 from pearlstreet.compute.jobs.model import JobState
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.views import check_rank, find_job, latest_attempt
+from pearlstreet.compute.jobs.withholding import refuse_withheld
 from pearlstreet.store import audit
 from pearlstreet.store.core import Store, Tx
 from pearlstreet.tenancy.model import Actor
@@ -62,6 +63,7 @@ def open_shell(
 
 def _place(tx: Tx, actor: Actor, job_id: str, rank: int) -> _Place:
     row = find_job(tx, actor, job_id, SCOPE)
+    refuse_withheld(tx, row)
     if row["array_size"] is not None:
         raise Conflict(
             text("{job} is an array: name one of its elements", job=row["name"]),

@@ -19,6 +19,7 @@ from pearlstreet.compute.jobs.job_warnings import notices
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.tables import artefacts, jobs, preparations, waits
+from pearlstreet.compute.jobs.withholding import refuse_withheld, withheld_by, withheld_text
 from pearlstreet.compute.pool.inventory import all_nodes
 from pearlstreet.compute.queueing.blockers import UNBLOCK, Blocked, find_blocked
 from pearlstreet.compute.queueing.engine_choice import within_queue
@@ -33,6 +34,7 @@ from pearlstreet.compute.scheduling.model import Snapshot
 from pearlstreet.compute.scheduling.plan import Code
 from pearlstreet.compute.scheduling.reasons import array_limit
 from pearlstreet.compute.scheduling.rows import Request
+from pearlstreet.hub.uses import revisions_of_job
 from pearlstreet.store.core import Row, Store, Tx
 from pearlstreet.store.tables import loop_failures, state_events
 from pearlstreet.tenancy.model import Actor, Standing
@@ -58,7 +60,15 @@ def get_job(store: Store, actor: Actor, job_id: str) -> JobView:
     def query(tx: Tx) -> JobView:
         row = find_job(tx, actor, job_id)
         engine = tx.scalar(sa.select(attempts.c.engine).where(attempts.c.id == row["attempt_id"]))
-        return replace(job_view(row), notices=notices(tx, row), engine=engine)
+        name = withheld_by(tx, row)
+        why_withheld = None if name is None else withheld_text(name)
+        return replace(
+            job_view(row),
+            notices=notices(tx, row),
+            engine=engine,
+            withheld=why_withheld,
+            revisions=revisions_of_job(tx, row["array_id"] or row["id"]),
+        )
 
     return store.read(query)
 
@@ -235,6 +245,7 @@ def artefacts_of(store: Store, actor: Actor, job_id: str) -> Sequence[Row]:
 
     def query(tx: Tx) -> Sequence[Row]:
         row = find_job(tx, actor, job_id)
+        refuse_withheld(tx, row)
         return tx.rows(sa.select(artefacts).where(artefacts.c.job_id == row["id"]).order_by(artefacts.c.path))
 
     return store.read(query)
@@ -246,11 +257,12 @@ def find_artefact(store: Store, actor: Actor, artefact_id: str) -> Row:
 
     def query(tx: Tx) -> Row:
         of_job = artefacts.join(jobs, jobs.c.id == artefacts.c.job_id)
-        wanted = sa.select(artefacts, jobs.c.project_id).select_from(of_job)
+        wanted = sa.select(artefacts, jobs.c.project_id, jobs.c.array_id).select_from(of_job)
         row = tx.first(wanted.where(artefacts.c.id == artefact_id))
         if row is None:
             raise NotFound(absent)
         actor.require("jobs:read", row["org_id"], row["project_id"], missing=absent)
+        refuse_withheld(tx, {"id": row["job_id"], "array_id": row["array_id"]})
         return row
 
     return store.read(query)

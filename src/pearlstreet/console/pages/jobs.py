@@ -103,12 +103,22 @@ def cancel_many(request: PageRequest, jobs: JobsService) -> PageResponse:
     )
 
 
+PUBLISHED = {
+    "waiting": (text("pending"), "wait"),
+    "done": (text("published"), "good"),
+    "failed": (text("refused"), "bad"),
+    "dropped": (text("not published: the job did not succeed"), "quiet"),
+    "withheld": (text("withheld"), "wait"),
+}
+"""Output that becomes a revision → what is said of it, and the look of its badge."""
+
+
 def show_one(request: PageRequest, jobs: JobsService, shells: ShellsService) -> PageResponse:
     """Show one job."""
     job_id = request.path_params["job"]
     job = jobs.get_job(request.actor, job_id)
     attempts = jobs.list_attempts(request.actor, job_id)
-    artefacts = jobs.list_artefacts(request.actor, job_id)
+    artefacts = () if job.withheld else jobs.list_artefacts(request.actor, job_id)
     elements = (
         jobs.list_jobs(request.actor, JobFilter(array_id=job_id), limit=PER_PAGE)
         if job.array_size is not None
@@ -131,10 +141,11 @@ def show_one(request: PageRequest, jobs: JobsService, shells: ShellsService) -> 
             "sharing_label": sharing_label,
             "artefacts": artefacts[:ARTEFACTS_SHOWN],
             "artefact_count": len(artefacts),
-            "checkpoints": _checkpoints(request, jobs),
+            "checkpoints": () if job.withheld else _checkpoints(request, jobs),
+            "published": PUBLISHED,
             "cost": _cost(request, jobs),
             "energy": _energy(request, job_id),
-            "charts": _charts(request, jobs) if job.array_size is None else (),
+            "charts": _charts(request, jobs) if job.array_size is None and not job.withheld else (),
             "elements": elements,
             "spec": job.spec,
             "owner_org": org_slugs(request).get(job.org_id, "")
@@ -146,6 +157,7 @@ def show_one(request: PageRequest, jobs: JobsService, shells: ShellsService) -> 
             "may_submit": request.actor.may("jobs:write", job.org_id),
             "may_exec": job.state is JobState.RUNNING
             and job.array_size is None
+            and not job.withheld
             and request.actor.may(SHELL_SCOPE, job.org_id, job.project_id)
             and bool(attempts)
             and shells.has_shells(attempts[-1]["engine"]),
