@@ -10,8 +10,9 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -29,6 +30,8 @@ from pearlstreet.tenancy.authentication import authenticate
 from pearlstreet.tenancy.model import Actor
 
 T = TypeVar("T")
+PIECE_BYTES = 1 << 20
+"""Bytes of a body that are written at once."""
 PREFIX = "/hf"
 JSON_BYTES_MAX = 4 << 20
 KINDS: Mapping[str, RepoKind] = {
@@ -40,6 +43,13 @@ KINDS: Mapping[str, RepoKind] = {
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 LINK_S = 3600
 """Time in seconds for which a link or token of an upload is valid; the key that it came from is checked at each use."""
+
+
+class Digest(Protocol):
+    """A hash of `hashlib`."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +122,38 @@ class Call:
             parts.append(part)
         return b"".join(parts)
 
+    async def receive(self, sink: Callable[[bytes], object], limit: int) -> int:
+        """Give the body to `sink` in pieces, in a thread if it is large; return its size. Raises TooLarge."""
+        parts: list[bytes] = []
+        size = waiting = 0
+        async for part in self.request.stream():
+            size += len(part)
+            waiting += len(part)
+            if size > limit:
+                raise TooLarge(text("The file is larger than {limit} bytes", limit=limit))
+            parts.append(part)
+            if waiting >= PIECE_BYTES:
+                piece = b"".join(parts)
+                parts, waiting = [], 0
+                await in_thread(partial(sink, piece))
+        if waiting:
+            sink(b"".join(parts))
+        return size
+
     @asynccontextmanager
-    async def received(self, limit: int) -> AsyncIterator[Path]:
-        """Receive the body into a temporary file, which is deleted at the end. Raises TooLarge."""
+    async def received(self, limit: int, digest: Digest | None = None) -> AsyncIterator[Path]:
+        """Receive the body into a temporary file, which is deleted at the end, and hash it. Raises TooLarge."""
         self.hub.create()
         path = self.hub.work / self.new_name()
-        size = 0
         try:
-            with path.open("wb", buffering=1 << 20) as file:
-                async for part in self.request.stream():
-                    size += len(part)
-                    if size > limit:
-                        raise TooLarge(text("The file is larger than {limit} bytes", limit=limit))
-                    file.write(part)
+            with path.open("wb", buffering=0) as file:
+
+                def sink(piece: bytes) -> None:
+                    file.write(piece)
+                    if digest is not None:
+                        digest.update(piece)
+
+                await self.receive(sink, limit)
             yield path
         finally:
             path.unlink(missing_ok=True)

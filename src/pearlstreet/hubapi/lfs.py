@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from pearlstreet.hub.contents import has_content, refuse_too_much, stage_blob
 from pearlstreet.hub.model import RepoKind, Repository
 from pearlstreet.hub.names import check_sha256
 from pearlstreet.hubapi.call import SLOTS, Call, answer, in_thread, list_of, parse_object, text_of
+from pearlstreet.hubapi.part_files import PartHashes, absent_parts, open_part, publish
+from pearlstreet.objects.model import Blob
 from pearlstreet.store.core import Tx
 from pearlstreet.tenancy.model import Actor
 
@@ -25,7 +26,7 @@ PART_BYTES = 64 << 20
 """Bytes of a part of a file that is larger than this."""
 PARTS_MAX = 10_000
 MEDIA_TYPE = "application/vnd.git-lfs+json"
-_PIECE = 1 << 20
+HASHES = PartHashes()
 
 
 async def batch(call: Call) -> Response:
@@ -98,8 +99,13 @@ async def _granted(call: Call) -> tuple[Actor, Repository, str, int]:
 async def put(call: Call) -> Response:
     """Receive an object as a whole."""
     _, repo, oid, size = await _granted(call)
-    async with SLOTS, call.received(size) as file:
-        await in_thread(lambda: _store(call, repo, oid, size, [file]))
+    digest = hashlib.sha256()
+    async with SLOTS, call.received(size, digest) as file:
+        blob = Blob(digest.hexdigest(), file.stat().st_size)
+        if (blob.sha256, blob.size_bytes) != (oid, size):
+            raise _other_bytes(blob.sha256)
+        await in_thread(lambda: _keep(call, repo, file, blob))
+        await in_thread(lambda: stage_blob(call.store, repo, blob))
     return answer({}, headers={"etag": f'"{oid}"'})
 
 
@@ -110,25 +116,31 @@ async def put_part(call: Call) -> Response:
     if not 1 <= number <= min(-(-size // PART_BYTES), PARTS_MAX):
         raise NotFound(text("There is no such part"))
     expected = min(PART_BYTES, size - (number - 1) * PART_BYTES)
-    async with SLOTS, call.received(expected) as file:
-        if file.stat().st_size != expected:
-            raise _wrong("body", text("The part has {size} bytes less", size=expected - file.stat().st_size))
-        await in_thread(lambda: file.rename(_part(call, repo, oid, number)))
+    call.hub.create()
+    async with SLOTS:
+        with open_part(HASHES, _file(call, repo, oid), number, PART_BYTES) as part:
+            received = await call.receive(part.write, expected)
+            if received != expected:
+                raise _wrong("body", text("The part has {size} bytes less", size=expected - received))
     return answer({}, headers={"etag": f'"{oid[:32]}-{number}"'})
 
 
 async def complete(call: Call) -> Response:
-    """Put the parts of an object together."""
+    """Publish an object whose parts have arrived."""
     _, repo, oid, size = await _granted(call)
     list_of(parse_object(await call.body(4 << 20)), "parts", PARTS_MAX)
-    files = [_part(call, repo, oid, number) for number in range(1, -(-size // PART_BYTES) + 1)]
-    absent = [str(at) for at, file in enumerate(files, 1) if not file.is_file()]
+    file = _file(call, repo, oid)
+    absent = [str(number) for number in absent_parts(file, -(-size // PART_BYTES))]
     if absent:
         raise _wrong("parts", text("The parts {parts} have not arrived", parts=", ".join(absent[:20])))
-    await in_thread(lambda: _store(call, repo, oid, size, files))
-    for file in files:
-        with contextlib.suppress(OSError):
-            file.unlink()
+
+    def keep(path: Path, blob: Blob) -> None:
+        _keep(call, repo, path, blob)
+        stage_blob(call.store, repo, blob)
+
+    found = await in_thread(lambda: publish(HASHES, file, size, PART_BYTES, keep, oid))
+    if found != oid:
+        raise _other_bytes(found)
     return answer({})
 
 
@@ -141,23 +153,19 @@ async def verify(call: Call) -> Response:
     return answer({})
 
 
-def _store(call: Call, repo: Repository, oid: str, size: int, files: list[Path]) -> None:
-    call.store.read(lambda tx: refuse_too_much(tx, call.hub, repo, size))
-    blob = call.hub.blobs.keep(_pieces(files), call.new_name(), limit_bytes=size)
-    if (blob.sha256, blob.size_bytes) != (oid, size):
-        raise _wrong("body", text("The bytes have the SHA-256 {sha256}", sha256=blob.sha256))
-    stage_blob(call.store, repo, blob)
+def _keep(call: Call, repo: Repository, file: Path, blob: Blob) -> None:
+    call.store.read(lambda tx: refuse_too_much(tx, call.hub, repo, blob.size_bytes))
+    call.hub.blobs.keep_file(file, blob, call.new_name())
 
 
-def _pieces(files: list[Path]) -> Iterator[bytes]:
-    for path in files:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                yield piece
+def _file(call: Call, repo: Repository, oid: str) -> Path:
+    """Return the file of an upload in parts: one for each link, so that nobody writes into another's."""
+    link = hashlib.sha256(call.at["token"].encode()).hexdigest()[:16]
+    return call.hub.work / f"parts-{repo.id}-{oid}-{link}"
 
 
-def _part(call: Call, repo: Repository, oid: str, number: int) -> Path:
-    return call.hub.work / f"part-{repo.id}-{oid}-{number:05d}"
+def _other_bytes(sha256: str) -> InvalidInput:
+    return _wrong("body", text("The bytes have the SHA-256 {sha256}", sha256=sha256))
 
 
 def _wrong(field: str, message: Text) -> InvalidInput:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pearlstreet.objects.model import CHUNK, SHARDS, Blob, BlobReference, UploadGrant, check_name, not_stored
-from pearlstreet.objects.streams import not_written, verified, write_file
+from pearlstreet.objects.streams import move_file, not_written, verified, write_file
 
 
 class FolderBlobs:
@@ -32,6 +32,19 @@ class FolderBlobs:
         finally:
             temporary.unlink(missing_ok=True)
         return blob
+
+    def keep_file(self, file: Path, blob: Blob, name: str) -> None:
+        """See `BlobStore.keep_file`."""
+        temporary = self._tmp / name
+        try:
+            move_file(file, temporary)
+            # The age of a blob is that of its file, and garbage collection goes by it.
+            os.utime(temporary)
+            self._publish(temporary, blob.sha256)
+        except OSError as error:
+            raise not_written(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def read(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See `BlobStore.read`."""

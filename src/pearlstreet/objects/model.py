@@ -61,6 +61,12 @@ class BlobStore(Protocol):
         Raises TooLarge, or Unavailable if the disk is full; then nothing is stored.
         """
 
+    def keep_file(self, file: Path, blob: Blob, name: str) -> None:
+        """Store a file as a blob, which is durable when this returns; the file is gone then. `name`: as in `keep`.
+
+        The caller has hashed the bytes, and nobody writes into the file any more. Raises Unavailable; then nothing is stored.
+        """
+
     def read(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Return the bytes from `start` on, in chunks; `length` None: to the end. Raises NotFound before the first chunk.
 

@@ -111,6 +111,13 @@ class S3Blobs:
             temporary.unlink(missing_ok=True)
         return blob
 
+    def keep_file(self, file: Path, blob: Blob, name: str) -> None:
+        """See `BlobStore.keep_file`."""
+        with self._marked(blob.sha256):
+            if not self._is_fresh(blob):
+                self._upload(file, blob)
+        file.unlink(missing_ok=True)
+
     def read(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See `BlobStore.read`."""
         size = self.size_bytes(sha256)

@@ -43,6 +43,17 @@ def write_file(chunks: Iterable[bytes], path: Path, *, limit_bytes: int) -> Blob
     return Blob(digest.hexdigest(), size)
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Move a file, whose bytes are on disk when this returns; between file systems it is copied.
+
+    Raises Unavailable if the disk is (nearly) full, OSError. The caller deletes the target.
+    """
+    _check_space(target.parent)
+    shutil.move(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def not_written(error: OSError) -> Unavailable:
     """Return the error for a file that could not be written."""
     return Unavailable(

@@ -305,3 +305,15 @@ def test_a_blob_whose_age_was_renewed_meanwhile_is_not_collected(
     monkeypatch.undo()
     assert b"".join(blobs.read(blob.sha256)) == b"old"
     assert blobs.delete_older(blob.sha256, time.time() + 60)
+
+
+def test_a_received_file_becomes_a_blob_and_is_gone(kept: Kept, tmp_path: Path) -> None:
+    content = os.urandom(2 * MIB)
+    blob = Blob(hashlib.sha256(content).hexdigest(), len(content))
+    received = tmp_path / "received"
+    received.write_bytes(content)
+    os.utime(received, (1, 1))
+    kept.blobs.keep_file(received, blob, "one")
+    assert b"".join(kept.blobs.read(blob.sha256)) == content
+    assert not received.exists() and not kept.leftovers()
+    assert not kept.blobs.delete_older(blob.sha256, time.time() - 60), "it counts as stored now"
