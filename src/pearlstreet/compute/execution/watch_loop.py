@@ -35,6 +35,20 @@ DUE_EVERY_S = 0.5
 BATCH = 500
 """Number of rows read at once."""
 
+_UNSTARTED = attempts.c.state.in_((AttemptState.PLACED.value, AttemptState.STARTING.value))
+_LIMIT_US = (attempts.c.time_limit_s + attempts.c.grace_s + LIMIT_SLACK_S) * US_PER_S
+_DUE = sa.select(attempts.c.id).where(
+    attempts.c.engine == sa.bindparam("engine"),
+    attempts.c.state.in_(LIVE_ATTEMPT),
+    attempts.c.stop_reason.is_not(None)
+    | (_UNSTARTED & (attempts.c.placed_us < sa.bindparam("late_us")))
+    | (
+        (attempts.c.state == AttemptState.RUNNING.value)
+        & (attempts.c.started_us < sa.bindparam("now_us") - _LIMIT_US)
+    ),
+)
+"""Attempts of an engine whose start is late, whose time limit has passed or that are being stopped; made once, read twice a second."""
+
 
 def watch_loop(execution: Execution, view: EngineView) -> Loop:
     """Return the loop that brings the rows of an engine's attempts up to date."""
@@ -95,18 +109,8 @@ class _Watch:
         """Return the attempts whose start is late, whose time limit has passed or that are being stopped."""
         settings = self._execution.settings
         late_us = now_us - int(min(settings.start_timeout_s, settings.starting_max_s) * US_PER_S)
-        unstarted = attempts.c.state.in_((AttemptState.PLACED.value, AttemptState.STARTING.value))
-        limit_us = (attempts.c.time_limit_s + attempts.c.grace_s + LIMIT_SLACK_S) * US_PER_S
-        query = sa.select(attempts.c.id).where(
-            attempts.c.engine == self._view.engine.name,
-            attempts.c.state.in_(LIVE_ATTEMPT),
-            attempts.c.stop_reason.is_not(None)
-            | (unstarted & (attempts.c.placed_us < late_us))
-            | (
-                (attempts.c.state == AttemptState.RUNNING.value) & (attempts.c.started_us < now_us - limit_us)
-            ),
-        )
-        return [row["id"] for row in tx.rows(query)]
+        values = {"engine": self._view.engine.name, "late_us": late_us, "now_us": now_us}
+        return [row["id"] for row in tx.execute(_DUE, values).mappings()]
 
     def _rows(self, store: Store, ids: Collection[str]) -> Iterator[Row]:
         """Return the rows of those attempts that are live."""
