@@ -108,6 +108,11 @@ s3: setup ## The store of blobs on a real S3 server (Ceph's gateway, which the t
 slurm: setup ## Every law of engines, and failures of Slurm, on a real Slurm cluster of 8 virtual nodes (as root)
 	PEARL_REQUIRE_ENGINES=1 $(PYTEST) -n 2 -m "slow or not slow" -k slurm tests/conformance tests/engines tests/unit/engines_slurm $(ARGS)
 
+slurm-24: setup ## The laws of engines on Slurm 24.11 of Debian 13 with REST v0.0.42 (as root; skips with a reason; ROOT=folder)
+	@root=$$(sh scripts/slurm_24.sh) || { [ $$? -eq 77 ] && exit 0; exit 1; }; \
+	PEARL_SLURM_ROOT=$$root PEARL_REQUIRE_ENGINES=1 $(PYTEST) -m "slow or not slow" \
+	-k "slurm and not slurm-command and not slurm-exchange" tests/conformance tests/engines/test_slurm_engine.py $(ARGS)
+
 laws: setup ## Every law of engines on the local and simulated ones, in every mode of placement
 	$(PYTEST) -n $(JOBS) -m "slow or not slow" -k "not slurm" tests/conformance $(ARGS)
 

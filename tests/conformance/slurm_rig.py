@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,9 @@ from tests.engines.slurm_cluster import JOB_USERS, ClusterSize, SlurmCluster, fr
 
 @functools.cache
 def cluster() -> SlurmCluster:
-    """The cluster that the laws share; it ends with this process."""
-    made = SlurmCluster(ClusterSize())
+    """The cluster that the laws share; it ends with this process. $PEARL_SLURM_ROOT: folder of a Debian whose Slurm it is."""
+    root = os.environ.get("PEARL_SLURM_ROOT")
+    made = SlurmCluster(ClusterSize(root=Path(root) if root else None))
     atexit.register(made.close)
     return made
 

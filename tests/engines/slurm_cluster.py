@@ -212,10 +212,19 @@ class SlurmCluster:
             self._wait(lambda: _answers(self.rest_port), "slurmrestd does not answer")
         else:
             (self.folder / "spool" / name).mkdir(exist_ok=True)
-            self._spawn(name, [*self._apart(), "slurmd", "-D", "-f", str(self.conf), "-N", name])
+            self._spawn(
+                name, [*self._apart(), "slurmd", "-D", "-f", str(self.conf), "-N", name], is_apart=True
+            )
 
     def _apart(self) -> list[str]:
-        """Return the beginning of a command line that takes the shared folder from a node."""
+        """Return the beginning of a command line that gives a node its own view of the files: another Debian, or no shared folder."""
+        if self.size.root:
+            # In a chroot the kernel allows no user namespaces, which sandboxes need; as root of a mount namespace it does.
+            enter = (
+                f"mount --rbind {self.size.root} {self.size.root} && cd {self.size.root} && mkdir -p .host"
+            )
+            enter += " && pivot_root . .host && umount -l /.host"
+            return ["unshare", "--mount", "sh", "-c", f'{enter} && exec "$@"', "sh"]
         if self.size.shares_folder:
             return []
         mounts = f"mount -t tmpfs -o mode=755 none {self.shared} && mount -t tmpfs -o mode=1777 none /var/tmp"
@@ -267,11 +276,17 @@ class SlurmCluster:
         return [pid for pid in found if pid != os.getpid()]
 
     def _spawn(
-        self, name: str, command: Sequence[str], *, user: str | None = None, **environment: str
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        user: str | None = None,
+        is_apart: bool = False,
+        **environment: str,
     ) -> None:
         with (self.folder / "log" / f"{name}.out").open("ab") as out:
             self._daemons[name] = subprocess.Popen(
-                self._as(user, command),
+                list(command) if is_apart and self.size.root else self._as(user, command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
