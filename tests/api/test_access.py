@@ -220,6 +220,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
                 "invitation": invitation,
                 "upload": upload["id"],
                 "artefact": "art_00000000000000000000000000",
+                "build": "prep_00000000000000000000000000",
                 "shell": leave_shell(world.runtime, world.center.store.clock, job, user, "hello", "of-acme"),
                 "quota": quota["id"],
                 "top_up": top_up["id"],
@@ -355,7 +356,7 @@ def test_a_role_without_the_scope_is_refused(acme: Acme, route: RouteFacts) -> N
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=_name)
 def test_a_role_with_the_scope_reads(acme: Acme, route: RouteFacts) -> None:
-    absent = "{artefact}" in route.path or route.path.endswith("/closing")
+    absent = "{artefact}" in route.path or "{build}" in route.path or route.path.endswith("/closing")
     for role, scopes in ROLES.items():
         if route.scope is not None and (
             route.scope not in scopes or (route.at_center and role not in OPERATORS)
@@ -424,7 +425,7 @@ def test_a_route_answers_the_ties_that_it_names(acme: Acme, route: RouteFacts) -
     if route.tie is Tied.NONE:
         assert own.status_code == whole.status_code == 403, (own.text, whole.text)
         assert "tied to acme" in whole.text
-    elif "{artefact}" not in route.path:
+    elif "{artefact}" not in route.path and "{build}" not in route.path:
         foreign = "{key}" in route.path or "{name}" in route.path
         assert own.status_code in ((404,) if foreign else (200,)), own.text
         assert whole.status_code in ((404,) if "{key}" in route.path else (200,)), whole.text

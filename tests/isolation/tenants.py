@@ -309,6 +309,7 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
     blob = world.runtime.blobs.keep(iter([content]), f"of-{marker}", limit_bytes=1000)
     tenant.ids["artefact"] = [f"art_{marker.upper():0>26}"]
     tenant.ids["attempt"] = [attempt["id"]]
+    tenant.ids["build"] = [f"prp_{marker}"]
     change_level(tx, org_id, attempt["project_id"], blob.size_bytes)
     rows: Mapping[sa.Table, Mapping[str, Any]] = {
         work.artefacts: {

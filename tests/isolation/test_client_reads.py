@@ -266,7 +266,7 @@ NAMES = {
     "job": "job", "job_id": "job", "org": "org", "user": "user", "key": "key", "upload": "upload", "month": "month",
     "quote": "quote", "quote_id": "quote", "webhook": "webhook", "hook": "webhook", "delivery": "delivery",
     "question": "what_if", "what_if": "what_if", "project": "project", "artefact": "artefact", "notice": "notice", "shell": "shell",
-    "repo": "repository", "repository": "repository",
+    "repo": "repository", "repository": "repository", "build": "build",
 }  # fmt: skip
 PLAIN = {
     "engine": "simulated",

@@ -43,6 +43,7 @@ from pearlstreet.ledger.prices import ensure_default_prices
 from pearlstreet.objects.configured import blobs_from_settings
 from pearlstreet.offboarding.loop import closing_loop
 from pearlstreet.quotes.calibrating import calibration_loop
+from pearlstreet.services.builds import BuildsService
 from pearlstreet.services.engines import EnginesService
 from pearlstreet.services.jobs import JobsService
 from pearlstreet.services.nodes import NodesService
@@ -227,6 +228,7 @@ def make_services(store: Store, runtime: Runtime) -> Services:
     """Return the services that routes and pages may name in their signatures. A new noun's service is one more line."""
     return Services(
         JobsService(store, runtime),
+        BuildsService(store, runtime),
         ShellsService(store, runtime),
         NodesService(store, runtime),
         EnginesService(store, runtime),

@@ -74,6 +74,7 @@ CAPABILITIES = {
     "fractions": "shares of cards",
     "multi_node": "several nodes",
     "shells": "shells",
+    "services": "services",
 }
 
 

@@ -20,6 +20,7 @@ import httpx
 from pearlstreet.base.errors import NotFound
 from pearlstreet.base.text import text
 from pearlstreet.client.accounts import Invitations, Keys, Orgs, Projects, Secrets, Session, Users
+from pearlstreet.client.builds import Builds
 from pearlstreet.client.energy import Energy
 from pearlstreet.client.engines import Engines
 from pearlstreet.client.history import Trace
@@ -369,6 +370,7 @@ class Client:
         self.policy = Policy(self._transport)
         self.energy = Energy(self._transport)
         self.what_ifs = WhatIfs(self._transport)
+        self.builds = Builds(self._transport)
         self.quotes = Quotes(self._transport)
         self.calibration = Calibration(self._transport)
         self.queues = Queues(self._transport)

@@ -219,6 +219,29 @@ class Budget(TypedDict):
     thresholds: list[int]
 
 
+class Build(TypedDict):
+    """A build of an environment, image or source, which jobs wait for."""
+
+    id: str
+    kind: Literal["environment", "image", "source"]
+    name: str
+    owner: str
+    owner_id: str
+    state: Literal["waiting", "building", "ready", "failed"]
+    reason: str | None
+    jobs: list[str]
+    asked_by: str | None
+    engine: str | None
+    node: str | None
+    started: str | None
+    ended: str | None
+    duration_s: float | None
+    billed: bool
+    changed: str
+    size_bytes: int | None
+    log: str | None
+
+
 class BurnIn(TypedDict):
     """One burn-in of a node."""
 

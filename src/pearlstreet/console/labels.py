@@ -64,6 +64,13 @@ LABELS: Mapping[str, Text] = {
     "fractions": text("shares of cards"),
     "multi_node": text("several nodes"),
     "shells": text("shells"),
+    "services": text("services"),
+    "waiting": text("waiting"),
+    "building": text("building"),
+    "ready": text("ready"),
+    "environment": text("environment"),
+    "image": text("image"),
+    "source": text("source"),
 }
 TONES: Mapping[str, str] = {
     "running": "good",
@@ -72,6 +79,9 @@ TONES: Mapping[str, str] = {
     "healthy": "good",
     "posted": "done",
     "queued": "wait",
+    "waiting": "wait",
+    "building": "good",
+    "ready": "done",
     "placed": "wait",
     "starting": "wait",
     "stopping": "wait",

@@ -35,7 +35,7 @@ CHECK = "nodes:write"
 CORRECT = "credit:write"
 RECONCILED_H = 168.0
 """Hours of which attempts are compared with their cluster's accounting by default."""
-_CAPABILITIES = ("runs_code", "images", "fractions", "multi_node", "shells")
+_CAPABILITIES = ("runs_code", "images", "fractions", "multi_node", "shells", "services")
 
 
 @dataclass(frozen=True, slots=True)

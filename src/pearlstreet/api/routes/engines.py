@@ -54,7 +54,7 @@ class EngineOut(Out):
     name: str
     kind: str
     capabilities: list[str]
-    """What it can do: runs_code, images, fractions, multi_node, shells."""
+    """What it can do: runs_code, images, fractions, multi_node, shells, services."""
     details: EngineDetailsOut | None
 
 

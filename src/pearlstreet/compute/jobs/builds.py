@@ -224,7 +224,7 @@ def _look_at_result(runtime: Runtime, attempt: Row, row: Row) -> _Built:
     shutil.rmtree(folder, ignore_errors=True)
     if attempt["end_reason"] in NOT_ITS_DOING:
         return _Built(WANTED)
-    tail = _log_tail(runtime.engines[attempt["engine"]], attempt["id"])
+    tail = log_tail(runtime.engines[attempt["engine"]], attempt["id"])
     message = from_json(attempt["message"]) if attempt["message"] else ""
     return _Built(FAILED, _failure(row, tail or str(message)))
 
@@ -266,7 +266,8 @@ def _read_text(path: Path) -> str | None:
         return file.read(TEXT_BYTES_MAX).decode("utf-8", "replace").replace("\0", "")
 
 
-def _log_tail(engine: Engine, attempt_id: str) -> str:
+def log_tail(engine: Engine, attempt_id: str) -> str:
+    """Return the end of the log of a build, at most `LOG_TAIL` bytes; empty if the engine does not know it any more."""
     offset, tail = 0, b""
     while True:
         answer = engine.read_log(attempt_id, 0, offset=offset, limit=1 << 20)
