@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pearlstreet.base.text import plural
+from pearlstreet.base.errors import InvalidInput
+from pearlstreet.base.text import plural, text
 from pearlstreet.base.units import format_bytes
 from pearlstreet.cli.output import done, say
 from pearlstreet.cli.profile import client
 from pearlstreet.client import hub_archives
+from pearlstreet.client.hub_mirror import RemoteHub, mirror
 
 NAME_HELP = "organisation/name, datasets/organisation/name; @REVISION may follow"
 Repo = Annotated[str, typer.Argument(help=NAME_HELP, metavar="REPO")]
@@ -22,6 +26,7 @@ def add_to(hub: typer.Typer) -> None:
     """Add the commands to those of the hub."""
     hub.command("import")(import_source)
     hub.command("export")(export_target)
+    hub.command("mirror")(mirror_repository)
 
 
 def _report(path: str, size_bytes: int) -> None:
@@ -95,4 +100,37 @@ def export_target(
         plural(
             "{count} file is in {folder}", "{count} files are in {folder}", count=count, folder=str(target)
         )
+    )
+
+
+def mirror_repository(
+    source: Annotated[str, typer.Argument(help="Repository of the other hub", metavar="SOURCE")],
+    repo: Repo,
+    endpoint: Annotated[
+        str, typer.Option("--from", help="Address of the other hub; of a Pearlstreet center: https://…/hf")
+    ],
+    token_variable: Annotated[
+        str, typer.Option("--token-from", help="Environment variable with the token for the other hub")
+    ] = "",
+    create_it: Annotated[bool, typer.Option("--create", help="Create the repository first")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a branch equal to a revision of another hub, through this machine; repeated, it fetches what changed."""
+    if token_variable and not os.environ.get(token_variable):
+        raise InvalidInput(text("The variable {name} is not set", name=token_variable))
+    remote = RemoteHub(endpoint, os.environ.get(token_variable) if token_variable else None)
+    with closing(remote), client() as center:
+        if create_it:
+            center.hub.create(repo.partition("@")[0])
+        made = mirror(center.hub, remote, source, repo, progress=_ignore if quiet else _report)
+    if made.commit is None:
+        done("{name} has not changed", name=source)
+        return
+    done(
+        "Revision {commit} of {name}: {fetched} files fetched, {unchanged} unchanged, {deleted} deleted",
+        commit=made.commit[:12],
+        name=repo,
+        fetched=made.fetched,
+        unchanged=made.unchanged,
+        deleted=made.deleted,
     )

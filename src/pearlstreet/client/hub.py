@@ -235,7 +235,7 @@ class Repositories(Noun):
         for group in groups:
             large: Rows[tuple[str, Path, str, int]] = []
             for path, file in group:
-                content = _inline(path, file) if inline_bytes < INLINE_TOTAL_BYTES_MAX else None
+                content = inline_content(file) if inline_bytes < INLINE_TOTAL_BYTES_MAX else None
                 if content is None:
                     large.append((path, file, *_digest(file)))
                     continue
@@ -244,24 +244,22 @@ class Repositories(Noun):
                 progress(path, len(content))
             self.send_large(repo, large, progress)
             lines += [large_line(path, digest, size) for path, _, digest, size in large]
-        header = {"summary": title, "description": ""}
-        body = "\n".join(json.dumps(line) for line in [{"key": "header", "value": header}, *lines])
+        return self.commit(repo, title, lines)
+
+    def commit(self, repo: RepoName, title: str, lines: Sequence[Mapping[str, Any]]) -> str:
+        """Commit changes, as lines of the Hugging Face Hub API, on a branch; returns the commit's id."""
+        header = {"key": "header", "value": {"summary": title, "description": ""}}
         answer = self._transport.request(
             "POST",
             f"{repo.api}/commit/{quote(repo.revision, safe='')}",
-            content=body.encode(),
+            content="\n".join(json.dumps(line) for line in [header, *lines]).encode(),
             headers={"content-type": "application/x-ndjson"},
             timeout_s=600.0,
         )
         return str(answer.json()["commitOid"])
 
-    def send_large(
-        self, repo: RepoName, files: Sequence[tuple[str, Path, str, int]], progress: Progress
-    ) -> None:
-        """Send files (path, place, SHA-256, size) that the hub does not have; a commit names them afterwards."""
-        if not files:
-            return
-        wanted = {digest: size for _, _, digest, size in files}
+    def missing(self, repo: RepoName, wanted: Mapping[str, int]) -> Mapping[str, str]:
+        """Return where to send the large files (SHA-256 and size) that the hub does not have. Raises InvalidInput."""
         objects = [{"oid": digest, "size": size} for digest, size in wanted.items()]
         answer = self._transport.request(
             "POST",
@@ -274,6 +272,15 @@ class Repositories(Noun):
                 raise InvalidInput(text("{problem}", problem=str(one["error"]["message"])))
             if "actions" in one:
                 places[one["oid"]] = HF + str(one["actions"]["upload"]["href"]).partition(HF)[2]
+        return places
+
+    def send_large(
+        self, repo: RepoName, files: Sequence[tuple[str, Path, str, int]], progress: Progress
+    ) -> None:
+        """Send files (path, place, SHA-256, size) that the hub does not have; a commit names them afterwards."""
+        if not files:
+            return
+        places = dict(self.missing(repo, {digest: size for _, _, digest, size in files}))
         for path, file, digest, size in files:
             if place := places.pop(digest, None):
                 self._transport.request("PUT", place, content=_reader(file), timeout_s=600.0)
@@ -365,7 +372,7 @@ def large_line(path: str, digest: str, size_bytes: int) -> Mapping[str, Any]:
     return {"key": "lfsFile", "value": value}
 
 
-def _inline(path: str, file: Path) -> bytes | None:
+def inline_content(file: Path) -> bytes | None:
     """Return the content of a small text file, or None."""
     if file.stat().st_size > INLINE_BYTES_MAX:
         return None
