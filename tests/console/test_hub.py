@@ -7,6 +7,8 @@ import hashlib
 import json
 import re
 
+import httpx
+
 from tests.api.test_hub import HubCaller
 from tests.console.visitors import Console, words
 
@@ -73,6 +75,81 @@ def test_files_are_shown_only_as_images_or_sound_and_never_as_pages(console: Con
     stranger = console.visitor("stranger")
     assert stranger.get("/hub/dataset/acme/media").status_code == 200
     assert stranger.get("/hub/dataset/acme/media/raw?path=a.png").status_code == 403
+
+
+def test_files_are_sent_by_the_browser_the_card_is_edited_and_the_commit_shows_what_changed(
+    console: Console,
+) -> None:
+    owner, place = console.visitor("owner"), "/hub/model/acme/sent"
+    owner.post("/hub", "create", {"name": "sent", "type": "model", "visibility": "private"})
+    form = {"token": owner.token(), "page_org": "acme"}
+
+    def put(do: str, path: str, content: bytes, **more: str) -> httpx.Response:
+        said = {**form, "do": do, "path": path, **more}
+        return owner.send("POST", f"{place}/upload", data=said, files={"upload": (path, content)})
+
+    kept = put("stage", "data/a.csv", b"a,b\n1,2\n").json()
+    assert kept["path"] == "data/a.csv" and kept["size"] == 8
+    assert "problem" in put("stage", "../a.csv", b"x").json()
+    assert "problem" in put("stage", "README.md", b"---\na: [\n---\n").json()
+    stolen = {**kept, "sha256": "0" * 64}
+    assert (
+        owner.post(
+            f"{place}/upload", "commit", {"staged": json.dumps([stolen]), "branch": "main"}
+        ).status_code
+        == 422
+    )
+    done = owner.post(
+        f"{place}/upload", "commit", {"staged": json.dumps([kept]), "branch": "main", "title": "Data"}
+    )
+    assert done.status_code == 303 and done.headers["location"] == f"{place}/files"
+    assert "1 column" not in words(owner.get(f"{place}/file?path=data/a.csv"))
+    assert "Preview" in words(owner.get(f"{place}/file?path=data/a.csv"))
+    wrong = owner.post(f"{place}/edit", "save", {"card": "---\nlicense: 5\n---\n", "branch": "main"})
+    assert wrong.status_code == 422 and "line 2" in words(wrong)
+    card = {"card": "---\nlicense: mit\n---\n# One\n", "branch": "main"}
+    assert owner.post(f"{place}/edit", "save", card).headers["location"] == place
+    assert (
+        owner.post(f"{place}/edit", "save", card | {"card": "---\nlicense: mit\n---\n# Two\n"}).status_code
+        == 303
+    )
+    stale = owner.post(f"{place}/edit", "save", card | {"parent": "0" * 40})
+    assert stale.status_code in (409, 412)
+    shown = words(owner.get(f"{place}/commit?rev=main"))
+    assert "-# One" in shown and "+# Two" in shown and "README.md" in shown and "a.csv" not in shown
+    viewer = console.visitor("viewer")
+    assert viewer.get(f"{place}/commit?rev=main").status_code == 200
+    for page in ("upload", "edit", "settings"):
+        assert viewer.get(f"{place}/{page}").status_code == 403
+
+
+def test_settings_are_changed_by_administrators(console: Console) -> None:
+    owner, place = console.visitor("owner"), "/hub/model/acme/set"
+    owner.post("/hub", "create", {"name": "set", "type": "model", "visibility": "private"})
+    to = f"{place}/settings"
+    changed = {"visibility": "public", "gate": "manual", "gate_days": "30", "shared": ""}
+    assert owner.post(to, "change", changed).status_code == 303
+    stranger = console.visitor("stranger")
+    assert stranger.post(place, "request", {"note": "for a course"}).status_code == 303
+    assert "for a course" in words(owner.get(to))
+    assert stranger.get(to).status_code == 403 and stranger.get(f"{place}/raw").status_code == 403
+    assert owner.post(to, "accept", {"user": "stranger"}).status_code == 303
+    assert stranger.get(f"{place}/raw").status_code == 404, "there is no card, and no gate any more"
+    assert (
+        owner.post(to, "create_ref", {"ref_kind": "tag", "ref_name": "v1", "at_rev": "main"}).status_code
+        == 303
+    )
+    assert "v1" in words(owner.get(to))
+    assert owner.post(to, "delete_ref", {"ref_kind": "tag", "ref_name": "v1"}).status_code == 303
+    assert owner.post(to, "change", changed | {"gate_days": "many"}).status_code == 422
+    assert (
+        owner.post(to, "rename", {"new_name": "named"}).headers["location"]
+        == "/hub/model/acme/named/settings"
+    )
+    place = "/hub/model/acme/named"
+    assert owner.post(f"{place}/settings", "delete", {"typed": "named"}).status_code == 422
+    assert owner.post(f"{place}/settings", "delete", {"typed": "acme/named"}).headers["location"] == "/hub"
+    assert owner.get(place).status_code == 404
 
 
 def put_large(console: Console, name: str, files: dict[str, bytes], kind: str = "models") -> None:

@@ -104,13 +104,16 @@ def open_repo(request: PageRequest, rev: str | None = None) -> RepoPage:
     view = view_repo(request.store, request.actor, kind, name, rev)
     path = repo_path(view.repo)
     query = "" if rev == MAIN else "?" + urlencode({"rev": rev})
-    tabs = (
+    tabs = [
         ("card", path + query, text("Card")),
         ("files", f"{path}/files{query}", text("Files")),
         ("history", f"{path}/history{query}", text("History")),
         ("lineage", f"{path}/lineage{query}", text("Lineage")),
-        *((("approvals", f"{path}/approvals", text("Use in jobs")),) if view.repo.jobs_only else ()),
-    )
+    ]
+    if view.repo.jobs_only:
+        tabs.append(("approvals", f"{path}/approvals", text("Use in jobs")))
+    if view.access.admin:
+        tabs.append(("settings", f"{path}/settings", text("Settings")))
     return RepoPage(
         view.repo,
         view.access,
@@ -136,6 +139,11 @@ def view_card(request: PageRequest, repo: Repository, rev: str) -> CardView:
         problem = error
         body = _FRONT.sub("", content.decode("utf-8", "replace"), count=1)
     return CardView(render_card(body[:CARD_SHOWN], links), facts, problem, len(body) > CARD_SHOWN)
+
+
+def written_name(repo: Repository) -> str:
+    """Return the name of a repository as commands take it."""
+    return repo.full_name if repo.kind is RepoKind.MODEL else f"{repo.kind.value}s/{repo.full_name}"
 
 
 def path_crumbs(path: str) -> list[tuple[str, str]]:

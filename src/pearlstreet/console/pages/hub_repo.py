@@ -17,6 +17,7 @@ from pearlstreet.console.page import ConsolePage
 from pearlstreet.console.page_request import PER_PAGE, PageRequest, PageResponse, Redirect, View
 from pearlstreet.hub.browsing import list_commits
 from pearlstreet.hub.lineage import find_lineage
+from pearlstreet.hub.model import RefKind
 from pearlstreet.hub.preview.facts import count_parameters, format_count, list_pickles
 from pearlstreet.hub.requests import request_access
 
@@ -33,6 +34,8 @@ def show(request: PageRequest) -> PageResponse:
             "title": at.repo.full_name,
             "at": at,
             "card": card,
+            "can_edit": at.access.write
+            and any(one.name == at.rev and one.kind is RefKind.BRANCH for one in at.refs),
             "tags": shown_tags(card.facts),
             "beside": side_facts(card.facts),
             "parameters": count_parameters(at.repo),
