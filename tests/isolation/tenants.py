@@ -334,6 +334,11 @@ def _add_traces(tx: Tx, world: World, tenant: Tenant) -> None:
         warnings: {
             "window_id": tenant.first("window"), "attempt_id": runs["id"], "org_id": org_id, "at_us": 1,
         },
+        work.idle_attempts: {
+            "attempt_id": attempt["id"], "org_id": org_id, "project_id": attempt["project_id"],
+            "job_id": attempt["owner_id"], "cards_bp": 10_000 * tenant.factor, "hourly_micro": 1_000_000,
+            "idle_us": 3_600_000_000, "first_us": tx.now_us, "warned_us": tx.now_us, "saved_micro": 0,
+        },
         energy_measured: {
             "attempt_id": attempt["id"], "device_j": 1000 * tenant.factor, "start_us": attempt["started_us"],
             "end_us": attempt["ended_us"],

@@ -32,6 +32,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
     "simulate_speed": (0.001, 1_000_000),
     "hold_window_s": (1, 366 * 86_400),
+    "idle_percent": (0, 100),
+    "idle_warn_hours": (0, 8_760),
+    "idle_release_hours": (0, 8_760),
     "meter_interval_s": (0.1, 3_600),
     "start_timeout_s": (1, 86_400),
     "starting_max_s": (1, 86_400),
@@ -125,6 +128,14 @@ class Settings:
     """Sources of jobs may be git repositories at addresses of the inner network."""
     image_registries: str = ""
     """Registries, separated by commas, whose container images jobs may use, such as docker.io,ghcr.io/acme; empty: none."""
+    idle_percent: float = 5.0
+    """Utilization in percent below which an accelerator of a running job is idle."""
+    idle_warn_hours: float = 1.0
+    """Hours for which all accelerators of a job are idle before its owner is notified; 0: never."""
+    idle_release_hours: float = 0.0
+    """Hours for which all accelerators of a job are idle before it is stopped, at least 15 minutes after the notice; 0: never."""
+    idle_release_queues: str = ""
+    """Queues, separated by commas, whose idle jobs are stopped; empty: all."""
     hold_window_s: float = 24 * 3600.0
     """Seconds of use, at most, that a hold on the balance covers; it is extended while an attempt runs."""
     meter_interval_s: float = 60.0

@@ -258,6 +258,12 @@ def jobs_settings(settings: Settings) -> JobsSettings:
         policy=policy_from_settings(settings.scheduling),
         decisions=decisions_from_settings(settings),
         hold_window_s=settings.hold_window_s,
+        idle_percent=settings.idle_percent,
+        idle_warn_s=settings.idle_warn_hours * 3600,
+        idle_release_s=settings.idle_release_hours * 3600,
+        idle_release_queues=tuple(
+            name.strip() for name in settings.idle_release_queues.split(",") if name.strip()
+        ),
         meter_interval_s=settings.meter_interval_s,
         start_timeout_s=settings.start_timeout_s,
         starting_max_s=settings.starting_max_s,

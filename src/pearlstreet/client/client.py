@@ -113,6 +113,11 @@ class Jobs(Noun):
         found: results.Job = self._send("POST", at("jobs", job, "cancel"))
         return found
 
+    def idle(self, *, org: str | None = None, days: float = 30.0) -> Rows[Any]:
+        """Return accelerator-hours that jobs held without using them, by project, with cost and saving."""
+        found: Rows[Any] = self._get("/idle-accelerators", org=org, days=days)["items"]
+        return found
+
     def why(self, job: str) -> results.Why:
         """Return why a job waits, or why it runs on its nodes."""
         found: results.Why = self._get(at("jobs", job, "why"))

@@ -754,6 +754,19 @@ class Identity(TypedDict):
     user_id: str
 
 
+class IdleProject(TypedDict):
+    """Idle accelerators of the jobs of one project."""
+
+    org: str
+    project: str
+    attempts: int
+    hours: float
+    cost: str
+    warned: int
+    released: int
+    saved: str
+
+
 class Imported(TypedDict):
     """Result of an import."""
 

@@ -94,6 +94,7 @@ ERASED: tuple[tuple[sa.Table, Condition], ...] = (
     (running.attempts, _of_org(running.attempts)),
     (running.checkpoints, _of_org(running.checkpoints)),
     (running.checkpoint_files, _of_org(running.checkpoint_files)),
+    (work.idle_attempts, _of_org(work.idle_attempts)),
     (work.jobs, _of_org(work.jobs)),
     (queueing.waiting, _of_org(queueing.waiting)),
     (stored.quotas, _of_org(stored.quotas)),

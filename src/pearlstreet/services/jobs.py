@@ -13,6 +13,7 @@ from pearlstreet.compute.jobs import (
     exporting,
     follow,
     history,
+    idle_report,
     quoting,
     service,
     views,
@@ -20,6 +21,7 @@ from pearlstreet.compute.jobs import (
 from pearlstreet.compute.jobs.costs import JobCost
 from pearlstreet.compute.jobs.exporting import PastJob, past_job_json
 from pearlstreet.compute.jobs.follow import LogPosition
+from pearlstreet.compute.jobs.idle_report import IdleProject
 from pearlstreet.compute.jobs.model import ENDED, JobState, JobView
 from pearlstreet.compute.jobs.nodes import find_jobs
 from pearlstreet.compute.jobs.quoting import JobQuote
@@ -34,7 +36,7 @@ from pearlstreet.tenancy.model import Actor
 from pearlstreet.workload.spec.model import JobSpec
 
 __all__ = [
-    "ENDED", "NEXT_TASKS", "JobCost", "JobDraft", "JobExplanation", "JobFilter", "JobQuote", "JobState", "JobView",
+    "ENDED", "NEXT_TASKS", "IdleProject", "JobCost", "JobDraft", "JobExplanation", "JobFilter", "JobQuote", "JobState", "JobView",
     "JobsService", "LogPosition", "PastJob", "PlacementView", "past_job_json",
 ]  # fmt: skip
 
@@ -56,6 +58,12 @@ class JobsService(StoreService):
     def submit_job(self, actor: Actor, org: str, spec: JobSpec) -> JobView:
         """Queue a job or an array of organisation `org` (slug or id); it is durable when this returns."""
         return service.submit_job(self.store, actor, self.runtime, org, spec)
+
+    def idle_by_project(
+        self, actor: Actor, *, org: str | None = None, days: float = 30.0
+    ) -> Sequence[IdleProject]:
+        """Return idle accelerators by project, the most idle first. Raises NotFound for an unknown organisation."""
+        return idle_report.idle_by_project(self.store, actor, org=org, days=days)
 
     def quote_job(self, actor: Actor, org: str, spec: JobSpec) -> JobQuote:
         """Check a job as `submit_job` does and return its price."""

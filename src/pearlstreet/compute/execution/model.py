@@ -60,12 +60,20 @@ class StopReason(StrEnum):
     BALANCE = "balance"
     WITHDRAWN = "withdrawn"
     """It did not start in time, or its node is gone or under maintenance; its owner may try again."""
+    IDLE = "idle"
+    """Its accelerators were idle for longer than the center allows."""
     RESIZED = "resized"
     """Its elastic job continues with another number of tasks."""
 
 
 DRAINING_STOP_REASONS = frozenset(
-    {StopReason.CANCELLED, StopReason.PREEMPTED, StopReason.WITHDRAWN, StopReason.RESIZED}
+    {
+        StopReason.CANCELLED,
+        StopReason.PREEMPTED,
+        StopReason.WITHDRAWN,
+        StopReason.RESIZED,
+        StopReason.IDLE,
+    }
 )
 """Stop reasons that leave a service the time to answer the requests it has; the other stops are due at once."""
 INTERRUPTING_STOP_REASONS = frozenset({StopReason.PREEMPTED, StopReason.WITHDRAWN, StopReason.RESIZED})

@@ -245,7 +245,7 @@ def decide_end(row: Row, attempt: Row, *, lost: int = 0) -> Verdict:
         return Verdict(JobEvent.REQUEUE, stop)
     if stop == StopReason.PREEMPTED.value:
         return Verdict(JobEvent.REQUEUE if "preemption" in retry_on(row) else JobEvent.FAIL, stop)
-    if stop in (StopReason.BALANCE.value, StopReason.TIME_LIMIT.value):
+    if stop in (StopReason.BALANCE.value, StopReason.TIME_LIMIT.value, StopReason.IDLE.value):
         return Verdict(JobEvent.FAIL, stop)
     if reason in (EndReason.ENGINE_LOST.value, None):
         if lost < ENGINE_FAILURES_MAX and "engine_lost" in retry_on(row):

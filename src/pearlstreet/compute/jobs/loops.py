@@ -11,6 +11,7 @@ from pearlstreet.compute.jobs.burn_ins import BurnInOwner, burn_in_loop
 from pearlstreet.compute.jobs.deadlines import deadline_loop
 from pearlstreet.compute.jobs.garbage_collector import sweep_loop
 from pearlstreet.compute.jobs.hub_files import publish_loop
+from pearlstreet.compute.jobs.idle_loop import idle_loop
 from pearlstreet.compute.jobs.owner import JobOwner
 from pearlstreet.compute.jobs.runtime import Runtime
 from pearlstreet.compute.jobs.storage.log_limit import log_limit_loop
@@ -33,6 +34,7 @@ def job_loops(runtime: Runtime, *others: Owner) -> tuple[Loop, ...]:
         storage_loop(),
         log_limit_loop(runtime),
         deadline_loop(runtime),
+        idle_loop(runtime, owners),
         window_loop(runtime, owners),
         sweep_loop(runtime),
         publish_loop(runtime),

@@ -54,6 +54,16 @@ class JobsSettings(QueueingSettings):
     """Maximum number of concurrent builds of one organisation; 0: no limit of its own."""
     burn_in_org: str = ""
     """Organisation in which burn-ins of nodes run; empty: there are none."""
+    idle_percent: float = 5.0
+    """Utilization below which an accelerator is idle."""
+    idle_warn_s: float = 3600.0
+    """Idle time of all accelerators of a job after which its owner is notified; 0: never."""
+    idle_release_s: float = 0.0
+    """Idle time after which the job is stopped; 0: never."""
+    idle_release_queues: tuple[str, ...] = ()
+    """Queues whose idle jobs are stopped; empty: all."""
+    idle_notice_s: float = 900.0
+    """Minimum time between the notice and the stop."""
     builds_billed: bool = False
     """Whether the CPU and memory time of builds is billed to the project whose job requested them."""
 

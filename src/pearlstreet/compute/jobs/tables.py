@@ -132,3 +132,20 @@ retention_rules = sa.Table(
     sa.Column("days", sa.Integer, nullable=False),
 )
 """Days for which outputs of an organisation (`project_id` "") or a project are kept; 0: for ever."""
+
+idle_attempts = sa.Table(
+    "idle_attempts",
+    metadata,
+    sa.Column("attempt_id", sa.String(40), primary_key=True),
+    sa.Column("org_id", sa.String(40), nullable=False, index=True),
+    sa.Column("project_id", sa.String(40), nullable=False),
+    sa.Column("job_id", sa.String(40), nullable=False),
+    sa.Column("cards_bp", sa.BigInteger, nullable=False),
+    sa.Column("hourly_micro", sa.BigInteger, nullable=False),
+    sa.Column("idle_us", sa.BigInteger, nullable=False),
+    sa.Column("first_us", sa.BigInteger, nullable=False),
+    sa.Column("warned_us", sa.BigInteger, nullable=True),
+    sa.Column("released_us", sa.BigInteger, nullable=True),
+    sa.Column("saved_micro", sa.BigInteger, nullable=False),
+)
+"""Attempts whose accelerators were idle: for how long in all, and what the center did. `first_us`: when that was first seen."""

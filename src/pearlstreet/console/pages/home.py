@@ -23,6 +23,7 @@ from pearlstreet.store.loop import failing
 from pearlstreet.tenancy.orgs import get_org, list_orgs
 
 RECENT = 8
+IDLE_DAYS = 30
 YOUNG_STEPS = 8
 """Steps of the chart of the last day (four per hour) that count as recent."""
 MAP_NODES_MAX = 512
@@ -65,6 +66,7 @@ def _of_center(request: PageRequest, jobs: JobsService, nodes: NodesService) -> 
         "chart": use_chart(request, jobs) if sees_jobs else "",
         "money": center_money(request.store, request.actor) if request.actor.may("credit:read") else None,
         "hourly": jobs.hourly_price(request.actor) if sees_jobs else None,
+        "idle": jobs.idle_by_project(request.actor, days=IDLE_DAYS)[:RECENT] if sees_jobs else (),
         "recent": jobs.list_jobs(request.actor, JobFilter(states=LIVE_STATES), limit=RECENT)
         if sees_jobs
         else (),
@@ -108,6 +110,7 @@ def _of_tenant(request: PageRequest, jobs: JobsService, slug: str) -> dict[str, 
         "chart": use_chart(request, jobs, org.id) if may_jobs else "",
         "money": money,
         "may_submit": request.actor.may("jobs:write", org.id),
+        "idle": jobs.idle_by_project(request.actor, org=org.id, days=IDLE_DAYS)[:RECENT] if may_jobs else (),
     }
 
 

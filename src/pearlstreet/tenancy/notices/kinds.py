@@ -66,6 +66,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("job.stopping", "job.stopping", _PERSON, BOTH),
         Kind("job.maintenance", "job.maintenance", _PERSON, BOTH),
         Kind("job.deadline_missed", "job.deadline_missed", _PERSON, BOTH),
+        Kind("job.idle", "job.idle", _PERSON, BOTH),
+        Kind("job.idle_released", "job.idle_released", _PERSON, BOTH),
         Kind("outputs.expiring", "outputs.expiring", _PERSON, BOTH),
         Kind("budget.reached", "budget.reached", _ORG, BOTH, "notices:write"),
         Kind("balance.low", "balance.low", _ORG, BOTH, "notices:write"),
@@ -94,6 +96,8 @@ WHAT: Mapping[str, str] = {
     "job.stopping": "A job of yours will be stopped because the balance runs out",
     "job.maintenance": "A job of yours will be stopped for maintenance of its node",
     "job.deadline_missed": "A job of yours has missed its deadline",
+    "job.idle": "The accelerators of a job of yours are idle",
+    "job.idle_released": "A job of yours will be stopped because its accelerators are idle",
     "outputs.expiring": "Outputs of a job of yours are about to be deleted",
     "budget.reached": "Spending has reached a threshold of a budget",
     "balance.low": "The balance has fallen below the limit you set",
@@ -121,6 +125,8 @@ TITLES: Mapping[str, str] = {
     "job.stopping": "Job {name} will be stopped: the balance runs out",
     "job.maintenance": "Job {name} will be stopped for maintenance",
     "job.deadline_missed": "Job {name} has missed its deadline",
+    "job.idle": "The accelerators of job {name} are idle",
+    "job.idle_released": "Job {name} will be stopped: its accelerators are idle",
     "outputs.expiring": "Outputs of the job {name} are deleted on {expires}",
     "budget.reached": "{percent} % of the budget of {month} is spent",
     "balance.low": "The balance is low: {available} yuan",
@@ -149,6 +155,10 @@ BODIES: Mapping[str, str] = {
     "Top up to let it run on.",
     "job.maintenance": "Its node {node} is under maintenance from {begins} to {ends}: {reason}. Unless the job {name} ({job}) "
     "is over before, it is stopped then and goes back to the queue. Let it keep a checkpoint.",
+    "job.idle": "The job {name} ({job}) has used none of its accelerators ({cards}) for {hours} h, and they are billed. If it needs them no "
+    "more: pearl cancel {job}",
+    "job.idle_released": "The job {name} ({job}) has used none of its accelerators ({cards}) for {hours} h. The center stops jobs that are idle "
+    "for {release_hours} h: it gets the signal to save a checkpoint, and is billed until then. Work on the accelerators prevents that.",
     "job.deadline_missed": "The job {name} ({job}) should have ended by {deadline}. See why it waits: pearl why {job}",
     "outputs.expiring": "Outputs of the job {name} ({job}) are deleted on {expires} ({files}). Take them: pearl artefacts "
     "{job} --to FOLDER. Keep them: pearl storage pin",
