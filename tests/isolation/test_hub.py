@@ -108,6 +108,17 @@ def bodies(method: str, path: str, of: Named, by: Named) -> list[dict[str, Any]]
             [*lines, {"key": "deletedFile", "value": {"path": f"{marker}.bin"}}],
             *([*lines, {"key": "lfsFile", "value": stolen | {"oid": sha256}}] for sha256 in of.contents),
         ],
+        "PUT history": [
+            [
+                {"key": "history", "value": {"version": 1}},
+                {"key": "commit", "value": {"id": "a", "author": "x", "at": "2026-01-01T00:00:00Z"}},
+                *(
+                    {"key": "lfsFile", "value": stolen | {"oid": sha256, "size": 1}}
+                    for sha256 in of.contents[:1]
+                ),
+                {"key": "ref", "value": {"kind": "branch", "name": "main", "commit": "a"}},
+            ]
+        ],
         "POST user-access-request/handle": [{"user": user, "status": "accepted"}],
         "POST user-access-request/grant": [{"user": user}],
         "POST user-access-request": [{"note": "please"}],
