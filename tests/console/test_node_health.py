@@ -31,9 +31,10 @@ def cluster_of(console: Console):  # type: ignore[no-untyped-def]
 
 
 def check_health(console: Console) -> None:
-    """Run the health loop once, on fresh reports."""
-    (loop,) = [loop for loop in console.world.loops if loop.name == "health"]
-    loop.step(console.world.center.store)
+    """Run the health loop once on fresh reports, and the inventory whose readings people see."""
+    for loop in console.world.loops:
+        if loop.name in ("health", "inventory"):
+            loop.step(console.world.center.store)
 
 
 def test_a_drained_node_shows_finding_and_counters(console: Console) -> None:

@@ -15,7 +15,7 @@ from pearlstreet.hub.browsing import list_roles, list_shares
 from pearlstreet.hub.model import MAIN, Gate, RefKind, RepoRole, RequestState, Visibility
 
 GATES = (
-    (Gate.NONE.value, text("whoever sees it gets the files")),
+    (Gate.NONE.value, text("everybody who sees it gets the files")),
     (Gate.AUTO.value, text("a request is accepted at once")),
     (Gate.MANUAL.value, text("an administrator decides on each request")),
 )
