@@ -19,6 +19,10 @@ GATES = (
     (Gate.AUTO.value, text("a request is accepted at once")),
     (Gate.MANUAL.value, text("an administrator decides on each request")),
 )
+USES = (
+    ("download", text("may be downloaded")),
+    ("jobs", text("are used in jobs of approved projects only")),
+)
 ROLES = {
     RepoRole.READ: text("may download"),
     RepoRole.WRITE: text("may change files"),
@@ -44,6 +48,7 @@ def show(request: PageRequest) -> PageResponse:
             "at": at,
             "visibilities": [(one.value, request.say(said)) for one, said in VISIBILITIES.items()],
             "gates": [(code, request.say(said)) for code, said in GATES],
+            "uses": [(code, request.say(said)) for code, said in USES],
             "roles": [(one.value, request.say(said)) for one, said in ROLES.items()],
             "role_labels": {one.value: said for one, said in ROLES.items()},
             "states": STATES,
@@ -59,7 +64,7 @@ def _done(request: PageRequest, notice: Text) -> Redirect:
 
 
 def change(request: PageRequest) -> PageResponse:
-    """Change visibility, sharing and gate."""
+    """Change visibility, sharing, gate, and whether files are for jobs only."""
     kind, name = named_repo(request)
     days = request.value("gate_days") or "0"
     try:
@@ -78,6 +83,7 @@ def change(request: PageRequest) -> PageResponse:
         visibility=visibility,
         gate=gate,
         gate_days=gate_days,
+        jobs_only={"jobs": True, "download": False}.get(request.value("use")),
         shared_with=shared,
     )
     return _done(request, text("The settings are saved"))
